@@ -1,0 +1,1 @@
+"""The engine: specs into trials, trials into attempts, attempts into verdicts. It knows no paper."""

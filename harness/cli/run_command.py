@@ -1,0 +1,88 @@
+"""``harness run``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from harness.cli.main import INTERRUPTED, SOME_FAILED, UNUSABLE_INPUT
+from harness.cli.options import Selection, design_options, select
+from harness.execution.display import duration
+from harness.execution.driver import EXECUTORS, Outcome, run_sweep, worker_count
+from harness.plan.state import due, predicted_seconds
+from harness.spec.arms import check_arms
+
+TRACEBACKS_SHOWN = 3
+
+
+@click.command("run")
+@design_options
+@click.option("--executor", type=click.Choice(EXECUTORS), default="local", show_default=True, help="Where trials run.")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Trials at a time (default: what the CPUs hold).")
+@click.option("--retry-failed", is_flag=True, help="Run failed trials again.")
+@click.option("--stale", type=click.Choice(["rerun", "keep"]), default="rerun", show_default=True,
+              help="What becomes of results made with other code.")  # fmt: skip
+def run_command(executor: Any, jobs: int | None, retry_failed: bool, stale: str, **options: Any) -> int:
+    """Run the trials of SPEC that are missing. Interrupt it when you like: what is finished stays finished."""
+    selection = select(**options)
+    check_arms(selection.design.experiment)
+    state = selection.state
+    wanted = due(state, retry_failed=retry_failed, keep_stale=stale == "keep")
+    for sentence in state.damaged:
+        click.echo(f"damaged and ignored: {sentence}", err=True)
+    if not wanted:
+        return _nothing_to_do(selection, stale)
+    workers = worker_count(selection.design, jobs, len(wanted))
+    predicted = predicted_seconds(state, wanted, workers)
+    click.echo(_announcement(selection, len(wanted), workers, predicted), err=True)
+    outcome = run_sweep(
+        selection.design, wanted, selection.store, state.code, executor=executor, jobs=jobs, predicted=predicted
+    )
+    return _conclude(select(**options), outcome)
+
+
+def _announcement(selection: Selection, wanted: int, workers: int, predicted: float | None) -> str:
+    design = selection.design
+    stale = selection.state.count("stale")
+    parts = [f"{wanted} of {len(selection.trials)} trials to run"]
+    parts += [f"{stale} of them because the code changed"] if stale else []
+    parts += [f"{workers} at a time", f"on {design.device}"]
+    parts += [f"about {duration(predicted)}"] if predicted else []
+    return f"{design.name} ({design.profile_name}): {', '.join(parts)}"
+
+
+def _nothing_to_do(selection: Selection, stale: str) -> int:
+    state = selection.state
+    failed, old = state.count("failed"), state.count("stale")
+    kept = f", {old} stale and kept" if old else ""
+    lost = f", {failed} failed (--retry-failed runs them again)" if failed else ""
+    click.echo(f"{selection.design.name}: nothing to run; {state.count('done')} of {len(state.states)} trials done{kept}{lost}", err=True)
+    return SOME_FAILED if failed else 0
+
+
+def _conclude(selection: Selection, outcome: Outcome) -> int:
+    """Say how the sweep ended, from what the store holds now, and return the exit status."""
+    state = selection.state
+    name = selection.design.name
+    if outcome.store_error:
+        click.echo(f"harness: {outcome.store_error}; {state.count('done')} finished trials are kept", err=True)
+        return UNUSABLE_INPUT
+    failures = [entry for entry in state.states if entry.status == "failed"]
+    for entry in failures[:TRACEBACKS_SHOWN]:
+        failure = entry.counted.attempt.failure if entry.counted else None
+        if failure is not None:
+            click.echo(f"\nfailed: {entry.trial.id} ({failure.kind}): {failure.message}", err=True)
+            click.echo(failure.traceback.rstrip(), err=True)
+    if len(failures) > TRACEBACKS_SHOWN:
+        click.echo(f"\n... and {len(failures) - TRACEBACKS_SHOWN} more failed trials", err=True)
+    click.echo(f"{name}: {state.count('done')} of {len(state.states)} trials done, {len(failures)} failed", err=True)
+    if outcome.interrupted:
+        click.echo(f"{name}: interrupted; the same command goes on where it stopped", err=True)
+        return INTERRUPTED
+    if outcome.code_moved:
+        click.echo(f"{name}: the code changed while its trials waited; run the command again", err=True)
+        return SOME_FAILED
+    sys.stderr.flush()
+    return SOME_FAILED if failures else 0

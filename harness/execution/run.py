@@ -1,0 +1,129 @@
+"""What a trial function is given: random streams, device, checkpoint, progress, scalars and raw samples."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.execution.streams import Stream
+
+if TYPE_CHECKING:
+    import pandas
+
+
+class Checkpoint:
+    """The state of a long trial, kept between attempts of the same trial made with the same code."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder / "state.pt"
+
+    def save(self, state: Any) -> None:
+        """Keep ``state`` (anything that ``torch.save`` takes); the earlier one stays until the new one is whole."""
+        import torch
+
+        self._folder.mkdir(parents=True, exist_ok=True)
+        temporary = self._folder / f".tmp-{uuid.uuid4().hex}"
+        with temporary.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, self._path)
+
+    def load(self) -> Any | None:
+        """Return the state that was saved last, or None."""
+        if not self._path.exists():
+            return None
+        import torch
+
+        return torch.load(self._path, map_location="cpu", weights_only=False)
+
+    def clear(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class Run:
+    """The ``run`` argument of a trial function.
+
+    Outside the engine, in a notebook or a test, ``Run()`` gives one that keeps everything in memory and a temporary
+    folder: ``time_systems(run=Run(replicate=1), ...)``.
+    """
+
+    def __init__(
+        self,
+        experiment: str = "notebook",
+        replicate: int = 0,
+        device: str = "cpu",
+        threads: int | None = None,
+        checkpoint_folder: Path | None = None,
+        files: Path | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self.experiment = experiment
+        self.replicate = replicate
+        self.device = device
+        self.threads = threads
+        self.tables: dict[str, pandas.DataFrame] = {}
+        self.scalars: list[dict[str, float | int | str]] = []
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._checkpoint_folder = checkpoint_folder
+        self._files = files
+        self._on_progress = on_progress
+        self._reported = 0.0
+
+    def stream(self, name: str) -> Stream:
+        """Return the named random stream of this replicate (``init``, ``data_order``, ``augment``, ...)."""
+        return Stream(self.experiment, self.replicate, name)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        return Checkpoint(self._checkpoint_folder or self._scratch() / "checkpoint")
+
+    @property
+    def files(self) -> Path:
+        """A folder whose files are kept with the attempt, such as traces."""
+        folder = self._files or self._scratch() / "files"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def progress(self, done: int, total: int) -> None:
+        """Say how far the trial is; cheap enough to call at every step (passed on at most twice a second)."""
+        now = time.monotonic()
+        if self._on_progress is not None and (now - self._reported > 0.5 or done >= total):
+            self._reported = now
+            self._on_progress(done, total)
+
+    def log(self, step: int, **values: float) -> None:
+        """Keep scalars of a step (loss, probe accuracy); they are written with the attempt as ``scalars``."""
+        self.scalars.append({"step": step, **values})
+
+    def samples(self, name: str, table: pandas.DataFrame | Mapping[str, Any]) -> None:
+        """Keep a table of raw samples with the attempt, under ``name``; every summary must follow from it.
+
+        Raises:
+            ValueError: the name is taken, or is not a plain word.
+        """
+        import pandas
+
+        if not name.isidentifier() or name == "scalars" or name in self.tables:
+            raise ValueError(f"a table of samples needs a new, plain name, not '{name}'")
+        self.tables[name] = table if isinstance(table, pandas.DataFrame) else pandas.DataFrame(dict(table))
+
+    def all_tables(self) -> dict[str, pandas.DataFrame]:
+        """Return the sample tables, and the scalars as one more."""
+        if not self.scalars:
+            return self.tables
+        import pandas
+
+        return {**self.tables, "scalars": pandas.DataFrame(self.scalars)}
+
+    def _scratch(self) -> Path:
+        if self._temporary is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="harness-run-")
+        return Path(self._temporary.name)

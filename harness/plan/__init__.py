@@ -1,0 +1,1 @@
+"""Factors into trials with stable ids, and what of them is done."""

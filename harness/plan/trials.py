@@ -1,0 +1,174 @@
+"""A design into trials: deterministic expansion, and ids that hash what a trial is."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.errors import UserError, listed, nearest
+from harness.plan.design import Design, Factor, Level
+from harness.spec.models import Scalar, level_name
+
+IDENTITY_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An arm and a replicate.
+
+    ``arm`` has the shown level of each unblocked factor; ``blocked`` the level names of each blocked one;
+    ``parameters`` the keyword arguments as plain data; ``identity`` what the id is the hash of.
+    """
+
+    id: str
+    arm: Mapping[str, Scalar]
+    blocked: Mapping[str, tuple[str, ...]]
+    parameters: Mapping[str, Any]
+    replicate: int
+    identity: Mapping[str, Any]
+
+
+def expand(design: Design) -> list[Trial]:
+    """Return every trial of a design, replicates outermost, so that a sweep that is cut short has whole replicates.
+
+    Raises:
+        UserError: a skip rule names what does not exist, or nothing is left to run.
+    """
+    rules = _skip_rules(design)
+    names = [factor.name for factor in design.plain_factors]
+    arms = []
+    for levels in itertools.product(*(factor.levels for factor in design.plain_factors)):
+        chosen = dict(zip(names, levels, strict=True))
+        blocked = _blocked_levels(design, chosen, rules)
+        if blocked is not None:
+            arms.append((chosen, blocked))
+    if not arms:
+        raise design.experiment.source.error(("skip",), "leaves no combination to run; the grid is empty")
+    defaults = _default_identities(design)
+    prepared = [_prepare(design, chosen, blocked, defaults) for chosen, blocked in arms]
+    return [_trial(arm, replicate) for replicate in range(design.replicates) for arm in prepared]
+
+
+@dataclass(frozen=True)
+class _Arm:
+    arm: Mapping[str, Scalar]
+    blocked: Mapping[str, tuple[str, ...]]
+    parameters: Mapping[str, Any]
+    identity: Mapping[str, Any]
+    prefix: str
+
+
+def _prepare(
+    design: Design, chosen: Mapping[str, Level], blocked: Mapping[str, list[Level]], defaults: Mapping[str, str]
+) -> _Arm:
+    given = {name: level.given for name, level in chosen.items()}
+    given |= {name: {level.name: level.given for level in levels} for name, levels in blocked.items()}
+    given |= {name: level.given for name, level in design.fixed.items()}
+    identity = {name: level.identity for name, level in chosen.items()}
+    identity |= {name: {level.name: level.identity for level in levels} for name, levels in blocked.items()}
+    identity |= {name: level.identity for name, level in design.fixed.items()}
+    identity = {name: value for name, value in identity.items() if defaults.get(name) != canonical(value)}
+    whole: dict[str, Any] = {
+        "version": IDENTITY_VERSION,
+        "experiment": design.name,
+        "function": design.function.name,
+        "parameters": identity,
+    }
+    if design.device != "cpu":
+        whole["device"] = design.device
+    return _Arm(
+        {name: level.shown for name, level in chosen.items()},
+        {name: tuple(level.name for level in levels) for name, levels in blocked.items()},
+        given,
+        whole,
+        _readable(identity),
+    )
+
+
+def _trial(arm: _Arm, replicate: int) -> Trial:
+    identity = {**arm.identity, "replicate": replicate}
+    digest = hashlib.sha256(canonical(identity).encode()).hexdigest()[:16]
+    return Trial(f"{arm.prefix}r{replicate}-{digest}", arm.arm, arm.blocked, arm.parameters, replicate, identity)
+
+
+def canonical(value: Any) -> str:
+    """Return JSON text that depends on the value alone: sorted keys, shortest floats, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def _readable(identity: Mapping[str, Any]) -> str:
+    """Return a prefix for people; it follows from the identity, so it is as stable as the hash."""
+    scalars = [f"{key}={value}" for key, value in sorted(identity.items()) if not isinstance(value, dict | list)]
+    text = re.sub(r"[^A-Za-z0-9=.,_-]+", "_", ",".join(scalars))[:48]
+    return text + "-" if text else ""
+
+
+def _default_identities(design: Design) -> dict[str, str]:
+    """Return the canonical identity of each parameter's default: a value equal to it leaves the id as it was."""
+    found = {}
+    for parameter in design.function.parameters.values():
+        if not parameter.required:
+            found[parameter.name] = canonical(parameter.plain(parameter.default))
+    return found
+
+
+@dataclass(frozen=True)
+class _Rule:
+    plain: Mapping[str, frozenset[str]]
+    blocked: tuple[str, frozenset[str]] | None
+
+
+def _skip_rules(design: Design) -> list[_Rule]:
+    source = design.experiment.source
+    factors = {factor.name: factor for factor in design.factors}
+    rules = []
+    for index, rule in enumerate(design.experiment.spec.skip):
+        plain: dict[str, frozenset[str]] = {}
+        blocked: list[tuple[str, frozenset[str]]] = []
+        for key, wanted in rule.items():
+            at = ("skip", index, key)
+            if key not in factors:
+                raise source.error(at, f"no factor '{key}'{nearest(key, list(factors))} (known: {listed(list(factors))})")
+            levels = frozenset(level_name(level) for level in (wanted if isinstance(wanted, list) else [wanted]))
+            _known_levels(design, factors[key], levels, at)
+            if factors[key].blocked:
+                blocked.append((key, levels))
+            else:
+                plain[key] = levels
+        if len(blocked) > 1:
+            raise source.error(("skip", index), "names two blocked factors; a rule may name one")
+        rules.append(_Rule(plain, blocked[0] if blocked else None))
+    return rules
+
+
+def _known_levels(design: Design, factor: Factor, wanted: frozenset[str], at: tuple[str | int, ...]) -> None:
+    spec = design.experiment.spec
+    sets = [spec.factors[factor.name].levels, *(p.factors.get(factor.name, ()) for p in spec.profiles.values())]
+    known = {level_name(level) for levels in sets for level in levels} | {level.name for level in factor.levels}
+    for name in sorted(wanted - known):
+        message = f"the factor '{factor.name}' has no level '{name}'{nearest(name, sorted(known))}"
+        raise design.experiment.source.error(at, message)
+
+
+def _blocked_levels(
+    design: Design, chosen: Mapping[str, Level], rules: list[_Rule]
+) -> dict[str, list[Level]] | None:
+    """Return the levels that run together in one trial, or None where a rule skips the whole arm."""
+    dropped: dict[str, set[str]] = {}
+    for rule in rules:
+        if any(chosen[name].name not in levels for name, levels in rule.plain.items()):
+            continue
+        if rule.blocked is None:
+            return None
+        dropped.setdefault(rule.blocked[0], set()).update(rule.blocked[1])
+    kept = {}
+    for factor in design.blocked_factors:
+        kept[factor.name] = [level for level in factor.levels if level.name not in dropped.get(factor.name, set())]
+        if not kept[factor.name]:
+            return None
+    return kept

@@ -1,0 +1,1 @@
+"""YAML into validated experiments and claims."""

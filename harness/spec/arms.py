@@ -1,0 +1,40 @@
+"""Do the arms that claims name exist? An arm may be missing from a small profile, but not from all of them."""
+
+from __future__ import annotations
+
+from harness.errors import UserError, listed, nearest
+from harness.spec.load import Experiment, RegisteredClaim
+from harness.spec.models import level_name
+
+
+def check_arms(experiment: Experiment) -> None:
+    """Check every arm of every claim against the spec's factors and the levels of all its profiles.
+
+    Raises:
+        UserError: a claim names a factor or level that no profile has; the message names the claim's line.
+    """
+    for registered in experiment.claims:
+        for role, arm in registered.claim.arms().items():
+            for factor, level in arm.items():
+                _check_level(experiment, registered, role, factor, level)
+
+
+def _check_level(
+    experiment: Experiment, registered: RegisteredClaim, role: str, factor: str, level: object
+) -> None:
+    factors = experiment.spec.factors
+    at = (*registered.location, role, factor)
+    if factor not in factors:
+        raise _error(registered, at, f"no factor '{factor}' in {experiment.name}", factor, list(factors))
+    levels = [factors[factor].levels, *(p.factors.get(factor, ()) for p in experiment.spec.profiles.values())]
+    known = list(dict.fromkeys(level_name(name) for group in levels for name in group))
+    if isinstance(level, dict | list) or level_name(level) not in known:  # type: ignore[arg-type]
+        message = f"the factor '{factor}' of {experiment.name} has no level '{level}'"
+        raise _error(registered, at, message, str(level), known)
+
+
+def _error(
+    registered: RegisteredClaim, at: tuple[str | int, ...], message: str, word: str, known: list[str]
+) -> UserError:
+    sentence = f"claim '{registered.claim.id}': {message}{nearest(word, known)} (known: {listed(known)})"
+    return registered.source.error(at, sentence)

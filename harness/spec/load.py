@@ -1,0 +1,162 @@
+"""Files into experiments: the spec, the claims it serves, and where each stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.errors import UserError, listed, nearest
+from harness.spec.claims import FORMS, Claim, ClaimsFile
+from harness.spec.models import SpecModel
+from harness.spec.signature import TrialFunction, resolve
+from harness.spec.validation import sentence, validated
+from harness.spec.yaml_source import Location, Source, read_yaml
+
+_CLAIM: TypeAdapter[Claim] = TypeAdapter(Claim)
+
+
+@dataclass(frozen=True)
+class RegisteredClaim:
+    """A claim and the place in a file that it was read from."""
+
+    claim: Claim
+    source: Source
+    location: Location
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A validated spec with the claims it serves. The trial function is imported only when it is asked for."""
+
+    spec: SpecModel
+    source: Source
+    claims: tuple[RegisteredClaim, ...]
+
+    @property
+    def name(self) -> str:
+        return self.spec.experiment
+
+    @property
+    def search(self) -> tuple[Path, ...]:
+        """Folders, beside the installed packages, in which the trial function's module may lie."""
+        return (Path.cwd(), self.source.path.resolve().parent)
+
+    def function(self) -> TrialFunction:
+        """Import the trial function.
+
+        Raises:
+            UserError: it does not exist or cannot be used; the message names the spec's line.
+        """
+        try:
+            return resolve(self.spec.trial, self.search)
+        except UserError as error:
+            raise self.source.error(("trial",), str(error)) from error
+
+
+def load_experiment(path: Path) -> Experiment:
+    """Read and validate one spec and its claims.
+
+    Raises:
+        UserError: anything in either file that cannot be used.
+    """
+    source = read_yaml(path)
+    if isinstance(source.data, dict) and "experiment" not in source.data and "claims" in source.data:
+        raise source.error((), "is a file of claims, not an experiment; name a file with the key 'experiment'")
+    spec = validated(SpecModel, source)
+    return Experiment(spec, source, tuple(_claims(spec, source)))
+
+
+def _claims(spec: SpecModel, source: Source) -> list[RegisteredClaim]:
+    wanted = [entry for entry in spec.claims if isinstance(entry, str)]
+    registry: dict[str, RegisteredClaim] = {}
+    path = source.path.parent / (spec.claims_file or "claims.yaml")
+    if wanted:
+        if not path.exists():
+            raise source.error(("claims",), f"names registered claims, but there is no {path}")
+        registry = load_claims(path)
+    found = []
+    for index, entry in enumerate(spec.claims):
+        if isinstance(entry, dict):
+            found += _expanded(entry, {}, source, ("claims", index))
+            continue
+        chosen = [c for name, c in registry.items() if name == entry or name.startswith(entry + ".")]
+        # The id of a claim with 'each' stands for all of its entries; an exact name stands for itself alone.
+        exact = [c for c in chosen if c.claim.id == entry]
+        if not chosen:
+            known = sorted(registry)
+            raise source.error(
+                ("claims", index), f"no claim '{entry}' in {path}{nearest(entry, known)} (known: {listed(known)})"
+            )
+        found += exact or chosen
+    names = [c.claim.id for c in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise source.error(("claims",), f"the claim '{name}' is named twice")
+    return found
+
+
+@lru_cache(maxsize=64)
+def _load_claims(path: Path, modified: int) -> dict[str, RegisteredClaim]:
+    source = read_yaml(path)
+    file = validated(ClaimsFile, source)
+    registry: dict[str, RegisteredClaim] = {}
+    for index, entry in enumerate(file.claims):
+        for registered in _expanded(entry, file.common, source, ("claims", index)):
+            name = registered.claim.id
+            if name in registry:
+                raise source.error(registered.location, f"the claim '{name}' is registered twice")
+            registry[name] = registered
+    return registry
+
+
+def load_claims(path: Path) -> dict[str, RegisteredClaim]:
+    """Read a ``claims.yaml`` into claims by id.
+
+    Raises:
+        UserError: the file or one of its claims cannot be used.
+    """
+    try:
+        modified = path.stat().st_mtime_ns
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    return _load_claims(path, modified)
+
+
+def _expanded(entry: Any, common: dict[str, Any], source: Source, at: Location) -> list[RegisteredClaim]:
+    if not isinstance(entry, dict):
+        raise source.error(at, "a claim is a mapping of keys to values")
+    base = {**common, **{key: value for key, value in entry.items() if key != "each"}}
+    if "each" not in entry:
+        return [_claim(base, source, at)]
+    series = entry["each"]
+    if not isinstance(series, list) or not all(isinstance(item, dict) and "id" in item for item in series) or not series:
+        raise source.error((*at, "each"), "must be a list of mappings that each have an 'id'")
+    found = []
+    for index, item in enumerate(series):
+        published = {**(base.get("published") or {}), **(item.get("published") or {})}
+        merged = {**base, **item, "id": f"{base.get('id', '')}.{item['id']}"}
+        if published:
+            merged["published"] = published
+        found.append(_claim(merged, source, (*at, "each", index)))
+    return found
+
+
+def _claim(data: dict[str, Any], source: Source, at: Location) -> RegisteredClaim:
+    try:
+        return RegisteredClaim(_CLAIM.validate_python(data), source, at)
+    except ValidationError as error:
+        findings = error.errors()
+        first: Any = dict(next((f for f in findings if f["type"] == "extra_forbidden"), findings[0]))
+        # The first part of the location is the form, which pydantic's tagged union puts there.
+        if first["loc"] and first["loc"][0] in FORMS:
+            first["loc"] = first["loc"][1:]
+        if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
+            given = data.get("form")
+            known = sorted(FORMS)
+            message = f"unknown form '{given}'{nearest(str(given), known)}" if given else "the key 'form' is missing"
+            raise source.error((*at, "form"), f"{message} (known: {listed(known)})") from None
+        raise sentence(first, FORMS.get(str(data.get("form"))), source, at) from None
