@@ -22,7 +22,9 @@ Decorated = Callable[..., Any]
 
 
 def store_option(function: Decorated) -> Decorated:
-    return click.option("--store", metavar="DIR", help="Where results live (or HARNESS_STORE; default: results).")(function)
+    return click.option("--store", metavar="DIR", help="Where results live (or HARNESS_STORE; default: results).")(
+        function
+    )
 
 
 def design_options(function: Decorated) -> Decorated:
@@ -31,9 +33,13 @@ def design_options(function: Decorated) -> Decorated:
         (
             click.argument("spec"),
             click.option("--profile", metavar="P", help="Budget and data choice (default: laptop)."),
-            click.option("--replicates", type=click.IntRange(min=1), metavar="N", help="In place of the spec's number."),
+            click.option(
+                "--replicates", type=click.IntRange(min=1), metavar="N", help="In place of the spec's number."
+            ),
             click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Fix a parameter or a level."),
-            click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Default: the profile's, or auto."),
+            click.option(
+                "--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Default: the profile's, or auto."
+            ),
             store_option,
         )
     ):

@@ -58,7 +58,8 @@ def _nothing_to_do(selection: Selection, stale: str) -> int:
     failed, old = state.count("failed"), state.count("stale")
     kept = f", {old} stale and kept" if old else ""
     lost = f", {failed} failed (--retry-failed runs them again)" if failed else ""
-    click.echo(f"{selection.design.name}: nothing to run; {state.count('done')} of {len(state.states)} trials done{kept}{lost}", err=True)
+    done = f"{state.count('done')} of {len(state.states)} trials done"
+    click.echo(f"{selection.design.name}: nothing to run; {done}{kept}{lost}", err=True)
     return SOME_FAILED if failed else 0
 
 

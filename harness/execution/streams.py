@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Stream:
     """One named stream of random numbers.
 
-    ``numpy`` and ``python`` are generators that keep their place; ``torch`` makes a new generator at the stream's start.
+    ``numpy`` and ``python`` are generators that keep their place; ``torch`` makes a new one at the start.
     """
 
     def __init__(self, *path: str | int) -> None:

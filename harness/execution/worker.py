@@ -160,7 +160,11 @@ def _execute(context: _Context, trial: OrderedTrial, scratch: Path) -> None:
         with contextlib.suppress(OSError):
             checkpoint_folder.parent.rmdir()
     context.events.write(
-        "finished", trial=trial.id, attempt=attempt_id, seconds=attempt.seconds, failure=failure.message if failure else None
+        "finished",
+        trial=trial.id,
+        attempt=attempt_id,
+        seconds=attempt.seconds,
+        failure=failure.message if failure else None,
     )
 
 

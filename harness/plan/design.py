@@ -234,8 +234,12 @@ class _Checker:
             known = [level.name for level in factor.levels]
             if name in known:
                 levels.append(factor.level(name))
-            elif factor.blocked or any(level.shown == level.name and level.given != level.name for level in factor.levels):
-                raise UserError(f"--set {factor.name}: no level '{item}'{nearest(name, known)} (known: {listed(known)})")
+            elif factor.blocked or any(
+                level.shown == level.name and level.given != level.name for level in factor.levels
+            ):
+                raise UserError(
+                    f"--set {factor.name}: no level '{item}'{nearest(name, known)} (known: {listed(known)})"
+                )
             else:
                 levels.append(Level(name, item, self.checked(parameter, item, None), item))
         if not levels:

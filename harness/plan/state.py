@@ -58,7 +58,10 @@ def examine(design: Design, trials: Sequence[Trial], store: Store, code: str) ->
     return PlanState(
         design,
         code,
-        [_state(trial, store, design, code) if trial.id in present else TrialState(trial, "missing", None) for trial in trials],
+        [
+            _state(trial, store, design, code) if trial.id in present else TrialState(trial, "missing", None)
+            for trial in trials
+        ],
     )
 
 

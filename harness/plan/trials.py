@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.errors import UserError, listed, nearest
+from harness.errors import listed, nearest
 from harness.plan.design import Design, Factor, Level
 from harness.spec.models import Scalar, level_name
 
@@ -133,7 +133,9 @@ def _skip_rules(design: Design) -> list[_Rule]:
         for key, wanted in rule.items():
             at = ("skip", index, key)
             if key not in factors:
-                raise source.error(at, f"no factor '{key}'{nearest(key, list(factors))} (known: {listed(list(factors))})")
+                raise source.error(
+                    at, f"no factor '{key}'{nearest(key, list(factors))} (known: {listed(list(factors))})"
+                )
             levels = frozenset(level_name(level) for level in (wanted if isinstance(wanted, list) else [wanted]))
             _known_levels(design, factors[key], levels, at)
             if factors[key].blocked:
@@ -155,9 +157,7 @@ def _known_levels(design: Design, factor: Factor, wanted: frozenset[str], at: tu
         raise design.experiment.source.error(at, message)
 
 
-def _blocked_levels(
-    design: Design, chosen: Mapping[str, Level], rules: list[_Rule]
-) -> dict[str, list[Level]] | None:
+def _blocked_levels(design: Design, chosen: Mapping[str, Level], rules: list[_Rule]) -> dict[str, list[Level]] | None:
     """Return the levels that run together in one trial, or None where a rule skips the whole arm."""
     dropped: dict[str, set[str]] = {}
     for rule in rules:

@@ -19,9 +19,7 @@ def check_arms(experiment: Experiment) -> None:
                 _check_level(experiment, registered, role, factor, level)
 
 
-def _check_level(
-    experiment: Experiment, registered: RegisteredClaim, role: str, factor: str, level: object
-) -> None:
+def _check_level(experiment: Experiment, registered: RegisteredClaim, role: str, factor: str, level: object) -> None:
     factors = experiment.spec.factors
     at = (*registered.location, role, factor)
     if factor not in factors:

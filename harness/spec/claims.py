@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Arm = dict[str, Any]
 """Levels by factor; factors that are left out match every level (they pair, see ``paired_by``)."""
@@ -20,9 +20,15 @@ class _Strict(BaseModel):
 
 
 class Published(_Strict):
-    """A published figure: its value, where it stands, how it was read, and its dispersion."""
+    """A published figure: its value, where it stands, how it was read, and its dispersion.
 
-    value: float
+    ``ratio_of`` in place of ``value`` gives two printed figures whose ratio, times ``scale``, is meant: it is
+    computed, not rounded.
+    """
+
+    value: float = math.nan
+    ratio_of: tuple[float, float] | None = None
+    scale: float = 1.0
     unit: str = ""
     locator: str = Field(min_length=1, description="table, row and column, or figure, in the paper")
     basis: Literal["source", "secondary"] = Field(description="how the figure was read; leads are not published")
@@ -30,12 +36,25 @@ class Published(_Strict):
     runs: int | Literal["not stated"] = "not stated"
     derived: str = Field(default="", description="the arithmetic, where the figure is not printed as such")
 
-    @field_validator("value")
+    @model_validator(mode="before")
     @classmethod
-    def _finite(cls, value: float) -> float:
-        if not math.isfinite(value):
-            raise ValueError("a published figure is a finite number")
-        return value
+    def _computed(cls, data: Any) -> Any:
+        ratio = data.get("ratio_of") if isinstance(data, dict) else None
+        if ratio is None:
+            return data
+        if "value" in data:
+            raise ValueError("give either 'value' or 'ratio_of', not both")
+        if not (isinstance(ratio, list | tuple) and len(ratio) == 2 and all(isinstance(r, int | float) for r in ratio)):
+            raise ValueError("'ratio_of' must be two numbers, the first to be divided by the second")
+        if not ratio[1]:
+            raise ValueError("'ratio_of' divides by zero")
+        return {**data, "value": data.get("scale", 1.0) * ratio[0] / ratio[1]}
+
+    @model_validator(mode="after")
+    def _finite(self) -> Published:
+        if not math.isfinite(self.value):
+            raise ValueError("a published figure needs 'value', a finite number, or 'ratio_of'")
+        return self
 
 
 class Margin(_Strict):
@@ -72,6 +91,7 @@ class _ClaimBase(_Strict):
     at_least: float | None = Field(default=None, description="the bound that the sentence itself states")
     at_most: float | None = Field(default=None, description="the bound that the sentence itself states")
     bound_reason: str = ""
+    exact: bool = Field(default=False, description="a count without sampling error: the same in every trial")
 
     @model_validator(mode="after")
     def _bounds(self) -> _ClaimBase:
@@ -109,11 +129,15 @@ class ValueClaim(_ClaimBase):
 
     form: Literal["value"]
     arm: Arm
+    samples: str | None = Field(default=None, description="the table of raw timing samples that stages come from")
+    stages: tuple[str, ...] = Field(default=(), description="named stages whose share of the whole is the value")
 
     @model_validator(mode="after")
     def _target(self) -> ValueClaim:
         if self.published is None and self.at_least is None and self.at_most is None:
             raise ValueError("a value claim needs 'published', 'at_least' or 'at_most'")
+        if bool(self.stages) != bool(self.samples):
+            raise ValueError("a share of stages needs both 'samples' and 'stages'")
         return self
 
     def arms(self) -> dict[str, Arm]:

@@ -133,7 +133,11 @@ def _expanded(entry: Any, common: dict[str, Any], source: Source, at: Location) 
     if "each" not in entry:
         return [_claim(base, source, at)]
     series = entry["each"]
-    if not isinstance(series, list) or not all(isinstance(item, dict) and "id" in item for item in series) or not series:
+    if (
+        not isinstance(series, list)
+        or not all(isinstance(item, dict) and "id" in item for item in series)
+        or not series
+    ):
         raise source.error((*at, "each"), "must be a list of mappings that each have an 'id'")
     found = []
     for index, item in enumerate(series):

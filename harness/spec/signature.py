@@ -125,5 +125,7 @@ def reason(error: ValidationError) -> str:
     given = finding.get("input")
     if finding["type"] == "extra_forbidden":
         return f"'{where}' is not a key it knows"
-    shown = "" if isinstance(given, dict | list) or finding["type"] in ("missing", "value_error") else f", not {given!r}"
+    shown = (
+        "" if isinstance(given, dict | list) or finding["type"] in ("missing", "value_error") else f", not {given!r}"
+    )
     return f"{where + ': ' if where else ''}{message}{shown}"

@@ -35,7 +35,9 @@ def sentence(finding: Any, model: type[BaseModel] | None, source: Source, at: Lo
     if finding["type"] == "extra_forbidden":
         known = _keys_at(model, tuple(finding["loc"])[:-1]) if model else []
         key = str(finding["loc"][-1])
-        return source.error(location[:-1] + (key,), f"unknown key{nearest(key, known)} (known: {listed(sorted(known))})")
+        return source.error(
+            location[:-1] + (key,), f"unknown key{nearest(key, known)} (known: {listed(sorted(known))})"
+        )
     if finding["type"] == "missing":
         return source.error(location[:-1], f"the key '{finding['loc'][-1]}' is missing")
     message = finding["msg"].removeprefix("Value error, ")

@@ -1,0 +1,78 @@
+# Every target works as the first command of a fresh clone: it makes .venv, installs, and goes.
+# Variables: PROFILE, EXECUTOR, JOBS, DEVICE, STORE, OUT, PYTHON.
+
+PYTHON ?= python3
+EXECUTOR ?= local
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+SELECT := $(if $(PROFILE),--profile $(PROFILE)) $(if $(DEVICE),--device $(DEVICE)) $(if $(STORE),--store $(STORE))
+RUN := --executor $(EXECUTOR) $(if $(JOBS),--jobs $(JOBS))
+REPORT := $(if $(PROFILE),--profile $(PROFILE)) $(if $(DEVICE),--device $(DEVICE)) $(if $(STORE),--store $(STORE)) $(if $(OUT),--out $(OUT))
+
+EXPERIMENTS := vilt-speed vilt-cost
+REPRODUCE := $(addprefix reproduce-,$(EXPERIMENTS))
+
+.PHONY: help setup test test-slow bench lint format report clean reproduce $(REPRODUCE)
+
+help:
+	@echo "make reproduce-vilt-speed   is ViLT tens of times faster than region models? (minutes)"
+	@echo "make reproduce-vilt-cost    parameters and FLOPs of Table 6, counted (under two minutes)"
+	@echo "make reproduce              all experiments"
+	@echo "make report                 the report of everything in the store"
+	@echo "make test | test-slow | bench | lint | clean | setup"
+	@echo "Variables: PROFILE=smoke|laptop|..., DEVICE=cpu|cuda, JOBS=N, EXECUTOR=local|inline, STORE=DIR, OUT=DIR"
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "make: $(PYTHON) is older than Python 3.11; name another with PYTHON=..." >&2; exit 2; }
+	@echo "Installing into $(VENV): once, about 5 GB with torch."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	@$(PIP) --editable '.[test]'
+	@touch $@
+
+setup: $(VENV)/installed
+
+# A sweep with failed trials (exit status 3) still has a report, and the status is passed on after it.
+$(REPRODUCE): reproduce-%: $(VENV)/installed
+	@$(BIN)/harness run $* $(SELECT) $(RUN); status=$$?; \
+	if [ $$status -eq 0 ] || [ $$status -eq 3 ]; then $(BIN)/harness report $* $(REPORT) || exit $$?; fi; \
+	exit $$status
+
+reproduce: $(VENV)/installed
+	@worst=0; for name in $(EXPERIMENTS); do \
+	  $(BIN)/harness run $$name $(SELECT) $(RUN); status=$$?; \
+	  if [ $$status -eq 130 ]; then exit 130; fi; \
+	  if [ $$status -gt $$worst ]; then worst=$$status; fi; \
+	done; $(BIN)/harness report $(EXPERIMENTS) $(REPORT) || exit $$?; exit $$worst
+
+report: $(VENV)/installed
+	@$(BIN)/harness report $(REPORT)
+
+test: $(VENV)/installed-test
+	@$(BIN)/python -m pytest --quiet
+
+test-slow: $(VENV)/installed-test
+	@$(BIN)/python -m pytest --quiet -m slow
+
+bench: $(VENV)/installed-test
+	@$(BIN)/python -m pytest --quiet tests/benchmarks --benchmark-only --benchmark-columns=median,iqr,rounds
+
+lint: $(VENV)/installed-test
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/harness check
+
+format: $(VENV)/installed-test
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) results site build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

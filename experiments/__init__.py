@@ -1,0 +1,1 @@
+"""One room a paper: its claims, its specs, its method and its trial functions."""

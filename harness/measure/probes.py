@@ -1,0 +1,176 @@
+"""The machine's own ceilings, measured again and again: matrix product and memory copy.
+
+A probe is a fixed piece of work of some ten milliseconds. Its rate during a run says two things: what the
+machine can reach (times become shares of a ceiling, which travel better than times), and when the machine was
+busy with something else. It runs before every visit and after the last one of a round, so that each visit
+stands between two readings.
+
+Probes use the thread count and the TF32 setting in force when they are called. The copy runs first, the
+product last, so that an arm finds the small product's operands in the cache rather than a copy's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from harness.measure.devices import Clock, Device
+from harness.measure.settings import TimingSettings
+
+_LARGEST_MATRIX = 8192
+_COPY_BYTES_HOST = 64 * 2**20
+_COPY_BYTES_DEVICE = 256 * 2**20
+
+
+class Probe(Protocol):
+    """A piece of work with a rate."""
+
+    @property
+    def name(self) -> str:
+        """What is probed, e.g. ``matmul float32``."""
+
+    @property
+    def unit(self) -> str:
+        """Unit of the rate: ``GFLOP/s`` or ``GB/s``."""
+
+    def measure(self) -> float:
+        """Do the work once and return its rate."""
+
+
+@dataclass
+class WorkProbe:
+    """Repeats one torch operation and returns its mean rate over the whole repetition.
+
+    The mean, not the best: an interruption during the probe has to show.
+
+    Attributes:
+        name, unit: see :class:`Probe`.
+        size: what one repetition works on, for the record (``512x512x512``, ``64 MiB``).
+        work: units of work a repetition (FLOP or bytes), so that work over nanoseconds is giga-units a
+            second.
+        operation: does one repetition.
+        repetitions: how often; chosen once by :func:`calibrated`, fixed from then on.
+    """
+
+    name: str
+    unit: str
+    size: str
+    work: float
+    operation: Any
+    device: Device
+    clock: Clock
+    repetitions: int = 1
+
+    def measure(self) -> float:
+        """Return the rate of ``repetitions`` repetitions, in giga-units a second."""
+        self.operation()  # wakes threads and fetches operands: not what is probed
+        self.device.synchronize()
+        start = self.clock()
+        for _ in range(self.repetitions):
+            self.operation()
+        self.device.synchronize()
+        return self.work * self.repetitions / max(1, self.clock() - start)
+
+    def fastest_seconds(self, attempts: int = 3) -> float:
+        """Return the shortest duration of one repetition, in seconds."""
+        self.operation()
+        self.device.synchronize()
+        shortest = None
+        for _ in range(attempts):
+            start = self.clock()
+            self.operation()
+            self.device.synchronize()
+            elapsed = self.clock() - start
+            shortest = elapsed if shortest is None else min(shortest, elapsed)
+        return max(1, shortest or 1) / 1e9
+
+
+def calibrated(probe: WorkProbe, seconds: float) -> WorkProbe:
+    """Set the repetitions of ``probe`` so that it lasts about ``seconds`` on a quiet machine; return it."""
+    probe.repetitions = max(1, min(10_000, round(seconds / probe.fastest_seconds())))
+    return probe
+
+
+def matmul_probe(
+    dtype: str, device: Device, seconds: float, size: int | None = None, clock: Clock = time.perf_counter_ns
+) -> WorkProbe:
+    """Return a calibrated probe of square matrix products.
+
+    Args:
+        dtype: torch's name, e.g. ``float32`` or ``bfloat16``.
+        size: rows of the matrices; None doubles from 128 until one product takes a tenth of ``seconds``.
+
+    Raises:
+        ValueError: if torch has no floating-point type of that name.
+    """
+    import torch
+
+    kind = getattr(torch, dtype, None)
+    if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
+        raise ValueError(
+            f"probe dtype '{dtype}' is no floating-point type of torch, e.g. float32 or bfloat16"
+        )
+
+    def at(rows: int) -> WorkProbe:
+        generator = torch.Generator().manual_seed(0)
+        with torch.inference_mode(False):  # ordinary tensors can be written to in either mode
+            left, right = (
+                torch.rand(rows, rows, generator=generator).to(device.name, kind) for _ in range(2)
+            )
+            out = torch.empty_like(left)
+        return WorkProbe(
+            name=f"matmul {dtype}",
+            unit="GFLOP/s",
+            size=f"{rows}x{rows}x{rows}",
+            work=2.0 * rows**3,
+            operation=lambda: torch.mm(left, right, out=out),
+            device=device,
+            clock=clock,
+        )
+
+    rows = size or 128
+    probe = at(rows)
+    while size is None and rows < _LARGEST_MATRIX and probe.fastest_seconds() < seconds / 10:
+        rows *= 2
+        probe = at(rows)
+    return calibrated(probe, seconds)
+
+
+def copy_probe(
+    device: Device, seconds: float, size: int | None = None, clock: Clock = time.perf_counter_ns
+) -> WorkProbe:
+    """Return a calibrated probe of memory copies; its rate counts bytes read plus bytes written.
+
+    Args:
+        size: bytes copied; None takes 64 MiB on the CPU and 256 MiB on a GPU. On a machine whose last-level
+            cache is larger than twice that, the rate is the cache's: give a size there.
+    """
+    import torch
+
+    count = size or (_COPY_BYTES_DEVICE if device.has_stream else _COPY_BYTES_HOST)
+    with torch.inference_mode(False):  # ordinary tensors can be written to in either mode
+        source = torch.zeros(count, dtype=torch.uint8, device=device.name)
+        target = torch.ones_like(source)
+    probe = WorkProbe(
+        name="copy",
+        unit="GB/s",
+        size=f"{count / 2**20:g} MiB",
+        work=2.0 * count,
+        operation=lambda: target.copy_(source),
+        device=device,
+        clock=clock,
+    )
+    return calibrated(probe, seconds)
+
+
+def machine_probes(
+    settings: TimingSettings, device: Device, clock: Clock = time.perf_counter_ns
+) -> Sequence[WorkProbe]:
+    """Return a run's probes: a copy, then a matrix product for each of ``settings.probe_dtypes``."""
+    products = [
+        matmul_probe(dtype, device, settings.probe_seconds, settings.probe_matmul_size, clock)
+        for dtype in settings.probe_dtypes
+    ]
+    return [copy_probe(device, settings.probe_seconds, settings.probe_copy_bytes, clock), *products]

@@ -1,0 +1,1 @@
+"""From stored trials to a verdict on a claim: effect, interval, rule."""

@@ -1,0 +1,1 @@
+"""Stored results into tables, plots and one HTML file."""

@@ -1,0 +1,80 @@
+"""What the store holds of one experiment under one profile, judged and ready to be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas
+
+from harness.plan.code import fingerprint
+from harness.plan.design import Design, make_design
+from harness.plan.state import PlanState, TrialState, examine
+from harness.plan.trials import expand
+from harness.spec.find import all_experiments, find_experiment
+from harness.spec.load import Experiment
+from harness.store.store import Store
+from harness.store.table import long_table
+from harness.verdicts.judge import Judgement, judge
+from reports.declarations import ReportDeclaration, declaration_of
+
+
+@dataclass(frozen=True)
+class Results:
+    """One experiment under one profile: its design, trial states, verdicts, records and environments."""
+
+    design: Design
+    state: PlanState
+    declaration: ReportDeclaration
+    judgements: Sequence[Judgement]
+    table: pandas.DataFrame
+    environments: Sequence[dict[str, Any]]
+
+    @property
+    def key(self) -> str:
+        return f"{self.design.name}-{self.design.profile_name}"
+
+    @property
+    def counted(self) -> list[TrialState]:
+        """The trials whose records are shown."""
+        return [entry for entry in self.state.states if entry.status == "done"]
+
+    def label(self, level: object) -> str:
+        """Return how a level is written for people."""
+        return self.declaration.labels.get(str(level), str(level))
+
+
+def collect(experiment: Experiment, profile: str | None, store: Store, device: str | None = None) -> Results:
+    """Read one experiment's results under one profile.
+
+    Raises:
+        UserError: the spec cannot be used.
+    """
+    design = make_design(experiment, profile, device=device)
+    state = examine(design, expand(design), store, fingerprint(design.function.name).digest)
+    factors = [factor.name for factor in design.factors]
+    table = long_table(design.name, design.profile_name, factors, state.states)
+    digests = {e.counted.attempt.environment: None for e in state.states if e.counted and e.status == "done"}
+    environments = [store.environment(digest) for digest in digests if digest]
+    return Results(design, state, declaration_of(experiment), judge(state), table, environments)
+
+
+def collect_all(specs: Sequence[str], profile: str | None, store: Store, device: str | None = None) -> list[Results]:
+    """Return the results of the named specs, or of every experiment and profile that has any.
+
+    Raises:
+        UserError: a spec cannot be used.
+    """
+    if specs:
+        return [collect(find_experiment(spec), profile, store, device) for spec in specs]
+    found = []
+    for experiment in all_experiments():
+        known = experiment.spec.profiles
+        for name in [profile] if profile else list(known):
+            if name not in known:
+                continue
+            results = collect(experiment, name, store, device)
+            if any(entry.counted for entry in results.state.states):
+                found.append(results)
+    return found

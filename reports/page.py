@@ -1,0 +1,119 @@
+"""The one HTML file: everything in it, nothing fetched."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from harness.execution.display import duration
+from harness.store.atomic import to_json, write_bytes
+from harness.verdicts.judge import Judgement
+from harness.verdicts.rules import VERDICTS
+from reports.collect import Results
+from reports.pictures import Picture, draw
+from reports.tables import Table, build_table
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_site(all_results: Sequence[Results], folder: Path) -> Path:
+    """Write ``index.html`` and ``claims.json``; return the page's path.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [judgement.row() for results in all_results for judgement in results.judgements]
+    write_bytes(folder / "claims.json", to_json(rows))
+    page = folder / "index.html"
+    write_bytes(page, render(all_results).encode())
+    return page
+
+
+def render(all_results: Sequence[Results]) -> str:
+    """Return the page's text."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["effect"] = effect_text
+    environment.filters["published"] = published_text
+    environment.filters["slug"] = lambda text: str(text).replace(" ", "-")
+    judgements = [judgement for results in all_results for judgement in results.judgements]
+    counts = [(verdict, sum(j.verdict == verdict for j in judgements)) for verdict in VERDICTS]
+    return environment.get_template("page.html").render(
+        sections=[_section(results) for results in all_results],
+        judgements=judgements,
+        counts=[(verdict, count) for verdict, count in counts if count],
+        made=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+    )
+
+
+def _section(results: Results) -> dict[str, Any]:
+    declaration = results.declaration
+    has_records = not results.table.empty
+    tables: list[Table] = [build_table(table, results) for table in declaration.tables] if has_records else []
+    pictures: list[Picture] = [p for entry in declaration.pictures if has_records and (p := draw(entry, results))]
+    failures = [
+        (entry.trial.id, entry.counted.attempt.failure)
+        for entry in results.state.states
+        if entry.status == "failed" and entry.counted and entry.counted.attempt.failure
+    ]
+    seconds = sum(entry.counted.attempt.seconds for entry in results.counted if entry.counted)
+    design = results.design
+    return {
+        "results": results,
+        "spec": design.experiment.spec,
+        "profile": design.profile,
+        "tables": tables,
+        "pictures": pictures,
+        "failures": failures,
+        "machines": [_machine(environment) for environment in results.environments],
+        "took": duration(seconds),
+        "counts": {name: results.state.count(name) for name in ("done", "failed", "stale", "missing")},
+        "planned": len(results.state.states),
+        "trials": [(entry.trial.id, entry.counted) for entry in results.counted],
+        "diverged": [e.trial.id for e in results.counted if e.counted and e.counted.attempt.diverged],
+        "command": f"harness run {design.name} --profile {design.profile_name}",
+    }
+
+
+def _machine(environment: dict[str, Any]) -> str:
+    """Return one line about a machine from its stored environment."""
+    parts = []
+    for path in (("cpu", "model"), ("cpu", "available"), ("python", "version"), ("libraries", "torch")):
+        value: Any = environment
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        if value is not None:
+            label = {"model": "", "available": "CPUs ", "version": "Python ", "torch": "torch "}[path[-1]]
+            parts.append(f"{label}{value}")
+    return ", ".join(parts)
+
+
+def effect_text(judgement: Judgement) -> str:
+    """Return an effect with its interval and unit, or a dash."""
+    evidence = judgement.evidence
+    if not math.isfinite(evidence.effect):
+        return "–"
+    unit = f" {judgement.claim.unit}" if judgement.claim.unit else ""
+    if evidence.exact:
+        return f"{evidence.effect:.4g}{unit}"
+    return f"{evidence.effect:.4g}{unit} [{evidence.low:.4g}, {evidence.high:.4g}]"
+
+
+def published_text(judgement: Judgement) -> str:
+    """Return the published figure, where it stands, and its dispersion."""
+    published = judgement.claim.published
+    if published is None:
+        return "no figure published"
+    uncertainty = (
+        "published uncertainty not stated" if published.dispersion == "not stated" else f"± {published.dispersion:g}"
+    )
+    unit = f" {published.unit}" if published.unit else ""
+    derived = f"; {published.derived}" if published.derived else ""
+    return f"{published.value:g}{unit} ({published.locator}{derived}; {uncertainty})"

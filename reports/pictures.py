@@ -1,0 +1,231 @@
+"""Pictures from the records and samples, as SVG text: one small function a kind."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas
+
+from harness.spec.claims import RatioClaim
+from harness.verdicts.evidence import kept_log_ratios
+from reports.collect import Results
+from reports.declarations import PictureDeclaration, published_values
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STAGE_PREFIX = "stage_ms_"
+LABEL_WIDTH = 34
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A titled picture with its caption, as SVG that stands on its own in a page."""
+
+    title: str
+    caption: str
+    svg: str
+
+
+def draw(declaration: PictureDeclaration, results: Results) -> Picture | None:
+    """Return a declared picture; None where the records hold nothing to draw."""
+    figure = _KINDS[declaration.kind](declaration, results)
+    if figure is None:
+        return None
+    return Picture(declaration.title, declaration.caption, _svg(figure, declaration.title))
+
+
+def _svg(figure: Figure, title: str) -> str:
+    """Return a figure as inline SVG: the same bytes for the same figure, and a title for those who do not see it."""
+    import html
+
+    import matplotlib
+    from matplotlib import pyplot
+
+    target = io.StringIO()
+    salt = re.sub(r"\W+", "-", title)
+    with matplotlib.rc_context({"svg.hashsalt": salt, "svg.fonttype": "path"}):
+        figure.savefig(target, format="svg", bbox_inches="tight", metadata={"Date": None})
+    pyplot.close(figure)
+    text = target.getvalue()
+    text = text[text.index("<svg") :]
+    # Several pictures share one page, so the names inside each must be its own.
+    text = re.sub(r'\bid="', f'id="{salt}-', text)
+    text = re.sub(r'(href="#|url\(#)', rf"\1{salt}-", text)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(title, quote=True)}" ', 1)
+
+
+def _canvas(rows: float, columns: int = 1, width: float = 10.0) -> tuple[Figure, Any]:
+    import matplotlib
+
+    matplotlib.use("svg")
+    import seaborn
+    from matplotlib import pyplot
+
+    seaborn.set_theme(style="whitegrid", context="notebook", palette="colorblind", font="DejaVu Sans")
+    return pyplot.subplots(1, columns, figsize=(width, 1.5 + 0.5 * rows), sharey=columns > 1, squeeze=False)  # type: ignore[no-any-return]
+
+
+def _levels(results: Results, factor: str) -> list[str]:
+    """Return the levels of a factor, in the spec's order, that have records."""
+    declared = next((f.levels for f in results.design.factors if f.name == factor), ())
+    present = set(results.table[factor].astype(str)) if factor in results.table else set()
+    return [level.name for level in declared if level.name in present]
+
+
+def _wrapped(text: str) -> str:
+    return "\n".join(textwrap.wrap(text, LABEL_WIDTH))
+
+
+def _medians(results: Results, factor: str, levels: Sequence[str], metrics: Sequence[str]) -> pandas.DataFrame:
+    """Return the median over trials of each metric, a row a level."""
+    table = results.table.assign(**{factor: results.table[factor].astype(str)})
+    return table.groupby(factor)[list(metrics)].median().reindex(levels)
+
+
+def _stages(declaration: PictureDeclaration, results: Results) -> Figure | None:
+    """Stacked bars of stage times: absolute on the left, as shares of each system's own time on the right."""
+    import seaborn
+
+    factor = declaration.rows
+    levels = _levels(results, factor)
+    metrics = [name for name in results.table if name.startswith(STAGE_PREFIX)]
+    if not levels or not metrics:
+        return None
+    medians = _medians(results, factor, levels, metrics).fillna(0.0)
+    medians.columns = [name.removeprefix(STAGE_PREFIX) for name in metrics]
+    grouped = _grouped(medians, declaration.groups)
+    shares = 100 * grouped.div(grouped.sum(axis=1), axis=0)
+    figure, axes = _canvas(len(levels), 2, width=12.0)
+    colours = seaborn.color_palette("colorblind", len(grouped.columns))
+    positions = range(len(levels))
+    for axis, values, label in (
+        (axes[0][0], grouped / 1000, "median time of a request (s)"),
+        (axes[0][1], shares, "share of the request (%)"),
+    ):
+        left = [0.0] * len(levels)
+        for column, colour in zip(values.columns, colours, strict=True):
+            axis.barh(positions, values[column], left=left, color=colour, label=column, edgecolor="white", height=0.7)
+            left = [a + b for a, b in zip(left, values[column], strict=True)]
+        axis.set_xlabel(label)
+        axis.set_yticks(list(positions), [_wrapped(results.label(level)) for level in levels])
+        axis.grid(axis="y", visible=False)
+        if axis is axes[0][0]:
+            for position, total in zip(positions, left, strict=True):
+                axis.annotate(f" {total:.3g} s", (total, position), va="center", fontsize=10)
+            axis.set_xlim(0, max(left) * 1.18)
+    axes[0][0].invert_yaxis()
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    columns = min(4, len(labels))
+    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=columns, frameon=False)
+    figure.tight_layout()
+    return figure
+
+
+def _grouped(medians: pandas.DataFrame, groups: dict[str, list[str]]) -> pandas.DataFrame:
+    """Sum stages that are drawn as one; the rest keep their names. Columns are in the order of the groups."""
+    grouped = {}
+    for label, stages in groups.items():
+        present = [stage for stage in stages if stage in medians]
+        if present:
+            grouped[label] = medians[present].sum(axis=1)
+    named = {stage for stages in groups.values() for stage in stages}
+    rest = {stage.replace("_", " "): medians[stage] for stage in medians if stage not in named}
+    return pandas.DataFrame({**grouped, **rest})
+
+
+def _round_ratios(declaration: PictureDeclaration, results: Results) -> Figure | None:
+    """The ratio of every kept round, the interval of their mean, and the published figure, claim by claim."""
+    import seaborn
+
+    found = []
+    for judgement in results.judgements:
+        claim = judgement.claim
+        if isinstance(claim, RatioClaim) and claim.samples and math.isfinite(judgement.evidence.effect):
+            logs = [value for group in kept_log_ratios(claim, results.counted, claim.samples) for value in group]
+            found.append((judgement, [math.exp(value) for value in logs]))
+    if not found:
+        return None
+    figure, axes = _canvas(1.3 * len(found))
+    axis = axes[0][0]
+    colour, accent = seaborn.color_palette("colorblind")[0], seaborn.color_palette("colorblind")[1]
+    labelled: set[str] = set()
+
+    def mark(x: Sequence[float], y: Sequence[float], style: str, label: str, **looks: Any) -> None:
+        axis.plot(x, y, style, label=None if label in labelled else label, **looks)
+        labelled.add(label)
+
+    for position, (judgement, ratios) in enumerate(found):
+        evidence, claim = judgement.evidence, judgement.claim
+        mark(ratios, [position] * len(ratios), "o", "one round", color=colour, alpha=0.35, markersize=6)
+        below = position + 0.22
+        mark([evidence.low, evidence.high], [below, below], "-", "95 % interval", color=colour, linewidth=3)
+        axis.plot([evidence.effect], [below], "|", color=colour, markersize=14)
+        if claim.published is not None:
+            mark([claim.published.value], [position], "D", "published", color=accent, markersize=9)
+        bound = claim.at_least if claim.at_least is not None else claim.at_most
+        if bound is not None:
+            mark([bound, bound], [position - 0.35, position + 0.35], ":", "bound of the sentence", color="black")
+    axis.axvline(1.0, color="grey", linewidth=1)
+    axis.set_xscale("log")
+    axis.xaxis.set_major_formatter("{x:g}×")
+    axis.xaxis.set_minor_formatter("")
+    axis.set_xticks([1, 2, 3, 5, 10, 20, 30, 50, 100])
+    low = min(1.0, *(min(ratios) for _, ratios in found)) * 0.85
+    highest = max(max(*ratios, j.claim.published.value if j.claim.published else 0.0) for j, ratios in found)
+    axis.set_xlim(low, highest * 1.25)
+    labels = [f"{_wrapped(j.claim.statement)}\n(n = {j.evidence.n} rounds)" for j, _ in found]
+    axis.set_yticks(range(len(found)), labels, fontsize=10)
+    axis.set_ylim(len(found) - 0.4, -0.6)
+    axis.set_xlabel("ratio of request times (log scale)")
+    axis.legend(loc="upper center", bbox_to_anchor=(0.4, -0.18), ncols=4, frameon=False)
+    figure.tight_layout()
+    return figure
+
+
+def _beside_published(declaration: PictureDeclaration, results: Results) -> Figure | None:
+    """Metrics by level as marks, the paper's figures as diamonds, on one axis."""
+    import seaborn
+
+    levels = _levels(results, declaration.rows)
+    present = {metric: label for metric, label in declaration.metrics.items() if metric in results.table}
+    if not levels or not present:
+        return None
+    medians = _medians(results, declaration.rows, levels, list(present))
+    figure, axes = _canvas(len(levels))
+    axis = axes[0][0]
+    palette = seaborn.color_palette("colorblind")
+    markers = ("o", "s", "^", "v", "P", "X")
+    positions = list(range(len(levels)))
+    for index, (metric, label) in enumerate(present.items()):
+        style = markers[index % len(markers)]
+        axis.plot(medians[metric], positions, style, color=palette[index], markersize=8, alpha=0.85, label=label)
+    if declaration.published is not None:
+        figures = published_values(declaration.published, results.design.experiment, declaration.rows)
+        values = [figures.get(level, math.nan) for level in levels]
+        axis.plot(
+            values, positions, "D", markerfacecolor="none", markeredgecolor="black", markersize=12, markeredgewidth=1.6,
+            label=f"published ({declaration.published.locator})",
+        )  # fmt: skip
+    if declaration.logarithmic:
+        axis.set_xscale("log")
+        axis.xaxis.set_major_formatter("{x:g}")
+    axis.set_yticks(positions, [_wrapped(results.label(level)) for level in levels])
+    axis.invert_yaxis()
+    axis.set_xlabel(declaration.unit)
+    axis.legend(loc="upper center", bbox_to_anchor=(0.4, -0.12), ncols=2, frameon=False)
+    figure.tight_layout()
+    return figure
+
+
+_KINDS: dict[str, Callable[[PictureDeclaration, Results], Any]] = {
+    "stages": _stages,
+    "round-ratios": _round_ratios,
+    "beside-published": _beside_published,
+}

@@ -1,0 +1,140 @@
+"""Tables as data: typed cells that know their value, interval, unit and the trials they came from."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas
+
+from reports.collect import Results
+from reports.declarations import Column, TableDeclaration, published_values
+
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value. ``text`` stands for cells that are words; ``published`` marks the paper's own figures."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+    digits: int = 1
+    text: str = ""
+    published: bool = False
+    approximate: bool = False
+    signed: bool = False
+    trials: tuple[str, ...] = ()
+
+    def shown(self) -> str:
+        """Return the cell as people read it; a dash where there is no finite value."""
+        if self.text:
+            return self.text
+        if self.value is None or not math.isfinite(self.value):
+            return NOTHING
+        interval = ""
+        if self.low is not None and self.high is not None and math.isfinite(self.low) and math.isfinite(self.high):
+            interval = f" [{self.low:,.{self.digits}f}, {self.high:,.{self.digits}f}]"
+        # A published figure is printed with the digits that it was published with.
+        sign = "+" if self.signed else ""
+        number = f"{self.value:,.10g}" if self.published else f"{self.value:{sign},.{self.digits}f}"
+        return f"{'~' if self.approximate else ''}{number}{interval}"
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A column's heading: label, unit, and whether the column holds the paper's own figures."""
+
+    label: str
+    unit: str = ""
+    published: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A titled table."""
+
+    title: str
+    caption: str
+    headings: Sequence[Heading]
+    rows: Sequence[Sequence[Cell]]
+
+
+def build_table(declaration: TableDeclaration, results: Results) -> Table:
+    """Return a declared table from the records: a row a level, the median over trials in each cell.
+
+    Where a column asks for differences from the paper, a last row gives the median of their sizes.
+    """
+    factor = declaration.rows
+    levels = next((f.levels for f in results.design.factors if f.name == factor), ())
+    rows = [[Cell(text=results.label(level.name))] for level in levels]
+    last = [Cell(text="median difference")]
+    headings = [Heading(factor.replace("_", " "))]
+    for column in declaration.columns:
+        cells = [_cell(column, _records(results.table, factor, level.name), results.table, factor) for level in levels]
+        blocks = [(Heading(column.label, column.unit), cells)]
+        if column.published is not None:
+            figures = published_values(column.published, results.design.experiment, factor)
+            published = [_published(figures.get(level.name), column) for level in levels]
+            blocks.append((Heading(f"paper: {column.published.locator}", column.unit, published=True), published))
+            if column.difference:
+                pairs = zip(cells, published, strict=True)
+                blocks.append((Heading("difference", "%"), [_difference(ours, theirs) for ours, theirs in pairs]))
+        for heading, block in blocks:
+            headings.append(heading)
+            for row, cell in zip(rows, block, strict=True):
+                row.append(cell)
+            sizes = [abs(c.value) for c in block if c.value is not None and math.isfinite(c.value)]
+            summed = heading.label == "difference" and sizes
+            last.append(Cell(statistics.median(sizes), digits=1) if summed else Cell(text=" "))
+    if any(column.difference for column in declaration.columns):
+        rows.append(last)
+    return Table(declaration.title, declaration.caption, headings, rows)
+
+
+def _published(figure: float | None, column: Column) -> Cell:
+    if figure is None or column.published is None:
+        return Cell(text=NOTHING)
+    return Cell(figure, unit=column.unit, published=True, approximate=column.published.approximate)
+
+
+def _difference(ours: Cell, theirs: Cell) -> Cell:
+    """Return our value's difference from the paper's, in percent of the paper's."""
+    if ours.value is None or not theirs.value:
+        return Cell(text=NOTHING)
+    return Cell(100 * (ours.value / theirs.value - 1), unit="%", digits=1, signed=True, trials=ours.trials)
+
+
+def _records(table: pandas.DataFrame, factor: str, level: str) -> pandas.DataFrame:
+    return table[table[factor].astype(str) == level] if factor in table else table.iloc[:0]
+
+
+def _cell(column: Column, chosen: pandas.DataFrame, table: pandas.DataFrame, factor: str) -> Cell:
+    value = _median(chosen, column.metric)
+    if value is None:
+        words = chosen[column.metric].dropna().astype(str).unique() if column.metric in chosen else []
+        return Cell(text=", ".join(words) or NOTHING)
+    low = _median(chosen, column.low) if column.low else None
+    high = _median(chosen, column.high) if column.high else None
+    if column.ratio_to is not None:
+        reference = _median(_records(table, factor, column.ratio_to), column.metric)
+        if not reference:
+            return Cell(text=NOTHING)
+        value, low, high = value / reference, None, None
+    trials = tuple(chosen["trial"].unique())
+    return Cell(value, low, high, column.unit, column.digits, trials=trials)
+
+
+def _median(table: pandas.DataFrame, metric: str) -> float | None:
+    """Return the median over trials; None where the metric is missing, and NaN where any trial has none."""
+    if metric not in table or table.empty:
+        return None
+    numbers = pandas.to_numeric(table[metric], errors="coerce")
+    if numbers.isna().all():
+        return None
+    # One NaN among the trials is shown, never averaged away.
+    return float(numbers.median(skipna=False)) if numbers.notna().all() else math.nan
