@@ -6,8 +6,8 @@ selection: Faster R-CNN (Ren et al., 1506.01497) as used for bottom-up attention
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Literal, cast
+from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import nn
@@ -135,6 +135,7 @@ class RegionDetector(nn.Module):
         return tuple((-(-image_size[0] // stride), -(-image_size[1] // stride)) for stride in self.strides)
 
     def forward(self, pixels: torch.Tensor, mark: Mark = no_mark) -> Detection:
+        """Pixels [B, 3, H, W] to regions, marking each stage of ``STAGES`` as it ends."""
         if self.scene is None:
             raise StructureError("The detector has no scene: call prepare() with the image size first.")
         plan, scene = self.plan, self.scene
@@ -184,11 +185,6 @@ class RegionDetector(nn.Module):
         found = Detection(boxes, chosen, best.values, proposals, survivors, raw)
         _check_shapes(found, plan, batch)
         return found
-
-    def with_nms(self, nms: Literal["per-class-loop", "per-class-vectorised", "class-agnostic"]) -> "RegionDetector":
-        """Set the class suppression and return the same detector."""
-        self.plan = replace(self.plan, nms=nms)
-        return self
 
     def _pool(self, maps: list[torch.Tensor], proposals: torch.Tensor, image_size: tuple[int, int]) -> torch.Tensor:
         """RoIAlign: [B R, 1024, 14, 14] on C4, [B R, 256, 7, 7] on a pyramid.

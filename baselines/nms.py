@@ -41,8 +41,7 @@ def per_class_nms_vectorised(boxes: torch.Tensor, scores: torch.Tensor, threshol
         current = order[:, rank]
         keeps = alive.gather(1, current[:, None])
         kept.scatter_(1, current[:, None], keeps)
-        # Lower ranks only: an overlap with a box of higher rank has been settled, clearing it again does no
-        # harm because ``kept`` is already written.
+        # This also clears the current box and may clear boxes of higher rank: their fate already stands in ``kept``.
         alive &= ~(overlaps[current] & keeps)
     return kept.T.contiguous()
 

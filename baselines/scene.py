@@ -20,7 +20,7 @@ from baselines.proposals import ProposalStage
 __all__ = ["Scene", "SceneKind", "make_scene", "meta_scene"]
 
 SceneKind = Literal["realistic", "disjoint", "identical"]
-OBJECTS = 25  # in an image; Visual Genome annotates 36 a picture, many of them parts
+OBJECTS = 25  # in an image: a busy photograph
 REGRESSION = 0.7  # how far towards its object a box is moved
 
 

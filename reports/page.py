@@ -84,15 +84,20 @@ def _section(results: Results) -> dict[str, Any]:
 
 def _machine(environment: dict[str, Any]) -> str:
     """Return one line about a machine from its stored environment."""
-    parts = []
-    for path in (("cpu", "model"), ("cpu", "available"), ("python", "version"), ("libraries", "torch")):
-        value: Any = environment
-        for key in path:
-            value = value.get(key) if isinstance(value, dict) else None
-        if value is not None:
-            label = {"model": "", "available": "CPUs ", "version": "Python ", "torch": "torch "}[path[-1]]
-            parts.append(f"{label}{value}")
-    return ", ".join(parts)
+    cpu, torch = environment.get("cpu") or {}, environment.get("torch") or {}
+    source = environment.get("source") or {}
+    gpus = ", ".join(str(gpu.get("name")) for gpu in torch.get("gpus") or [])
+    parts = {
+        "": cpu.get("model"),
+        "CPUs ": len(cpu.get("affinity") or []) or None,
+        "GPU ": gpus or None,
+        "threads ": torch.get("threads"),
+        "Python ": environment.get("python"),
+        "torch ": torch.get("version"),
+        "commit ": (source.get("commit") or "")[:10] or None,
+    }
+    text = ", ".join(f"{label}{value}" for label, value in parts.items() if value is not None)
+    return text + (" with uncommitted changes" if source.get("dirty") else "")
 
 
 def effect_text(judgement: Judgement) -> str:

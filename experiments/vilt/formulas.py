@@ -28,19 +28,10 @@ def attention(queries: int, keys: int, hidden: int) -> int:
     return 2 * 2 * queries * keys * hidden
 
 
-def bert_layers(
-    tokens: int,
-    *,
-    layers: int = LAYERS,
-    hidden: int = HIDDEN,
-    inner: int = INNER,
-    attended: int | None = None,
-) -> int:
-    """``layers`` of self-attention (four products), attention over ``attended`` tokens, and a feed-forward
-    block.
-    """
+def bert_layers(tokens: int, *, layers: int = LAYERS, hidden: int = HIDDEN, inner: int = INNER) -> int:
+    """``layers`` of four products around self-attention, and a feed-forward block of two."""
     products = 4 * linear(tokens, hidden, hidden) + linear(tokens, hidden, inner) + linear(tokens, inner, hidden)
-    return layers * (products + attention(tokens, attended or tokens, hidden))
+    return layers * (products + attention(tokens, tokens, hidden))
 
 
 def hand_formula_vilt(height: int, width: int, text_tokens: int, *, batch: int = 1) -> dict[str, int]:

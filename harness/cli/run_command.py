@@ -9,6 +9,7 @@ import click
 
 from harness.cli.main import INTERRUPTED, SOME_FAILED, UNUSABLE_INPUT
 from harness.cli.options import Selection, design_options, select
+from harness.execution import claims
 from harness.execution.display import duration
 from harness.execution.driver import EXECUTORS, Outcome, run_sweep, worker_count
 from harness.plan.state import due, predicted_seconds
@@ -29,6 +30,7 @@ def run_command(executor: Any, jobs: int | None, retry_failed: bool, stale: str,
     selection = select(**options)
     check_arms(selection.design.experiment)
     state = selection.state
+    claims.clear_dead(selection.store.claims_folder(selection.design.name))
     wanted = due(state, retry_failed=retry_failed, keep_stale=stale == "keep")
     for sentence in state.damaged:
         click.echo(f"damaged and ignored: {sentence}", err=True)

@@ -85,6 +85,12 @@ def release(path: Path) -> None:
         path.unlink()
 
 
+def clear_dead(folder: Path) -> None:
+    """Remove the claims of processes that died after their trial was finished; nobody else would come by."""
+    for path in folder.glob("*.json"):
+        _remove_if_dead(path)
+
+
 def read(path: Path) -> Claim | None:
     """Return the claim in a file; None where there is none or it is still being written."""
     try:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
+
+import psutil
 
 from harness.execution.worker import work
 from harness.plan.design import Design
@@ -48,8 +51,10 @@ class LocalJob:
         return not self._job.done()  # type: ignore[attr-defined]
 
     def stop(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self._job.cancel()  # type: ignore[attr-defined]
+        # submitit's own cancel sends an interrupt, which these processes are shielded from; the worker sees its
+        # parent gone and ends at once.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(int(self._job.job_id)).kill()  # type: ignore[attr-defined]
 
     def output(self) -> str:
         texts = [path.read_text(errors="replace") for path in sorted(self._folder.glob("*_log.err"))]
@@ -73,7 +78,7 @@ class LocalLauncher:
         gpus = max(1, self._design.resources.gpus) if self._design.device == "cuda" else 0
         # The driver ends a trial that takes too long; submitit's own limit is on the job, which is many trials.
         executor.update_parameters(timeout_min=60 * 24 * 365, gpus_per_node=gpus, **_visible_gpus(gpus))
-        with _thread_limits(self._threads):
+        with _thread_limits(self._threads), _interrupts_blocked():
             job = executor.submit(work, str(order_path), str(events_path), worker)
         return LocalJob(job, folder)
 
@@ -84,6 +89,16 @@ def _visible_gpus(gpus: int) -> dict[str, tuple[int, ...]]:
     if not gpus or not given or not all(part.isdigit() for part in given.split(",")):
         return {}
     return {"visible_gpus": tuple(int(part) for part in given.split(","))}
+
+
+@contextlib.contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Shield processes that start within the block from Ctrl-C, which a terminal sends to all: the driver ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

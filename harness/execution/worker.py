@@ -22,6 +22,7 @@ from harness.execution.orders import EventWriter, Order, OrderedTrial, ProcessNa
 from harness.execution.records import RecordError, checked_records
 from harness.execution.run import Run
 from harness.plan.code import fingerprint
+from harness.plan.source import describe_source
 from harness.spec.signature import RUN_ARGUMENT, TrialFunction, resolve
 from harness.store.atomic import TEMPORARY
 from harness.store.attempt import Attempt, Failure, write_attempt
@@ -49,7 +50,7 @@ def execute(order: Order, events_path: Path, worker: str) -> None:
             events.write("code-moved")
             return
         store = Store(Path(order.store))
-        context = _Context(order, store, function, _environment(store), worker, events)
+        context = _Context(order, store, function, _environment(order), worker, events)
         for trial in order.trials:
             _take(context, trial)
         events.write("end")
@@ -61,7 +62,13 @@ class _Context:
     """What all trials of one order share."""
 
     def __init__(
-        self, order: Order, store: Store, function: TrialFunction, environment: str, worker: str, events: EventWriter
+        self,
+        order: Order,
+        store: Store,
+        function: TrialFunction,
+        environment: dict[str, Any],
+        worker: str,
+        events: EventWriter,
     ) -> None:
         self.order = order
         self.store = store
@@ -78,10 +85,18 @@ def _limit_threads(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
-def _environment(store: Store) -> str:
+def _environment(order: Order) -> dict[str, Any]:
+    """Return what stays the same while this worker runs."""
     from harness.measure.environment import describe_environment
 
-    return store.keep_environment(describe_environment())
+    return describe_environment() | {"source": describe_source(order.function)}
+
+
+def _kept_environment(context: _Context) -> str:
+    """Store the environment as it is now, after a trial has set torch's threads and precision; return its digest."""
+    from harness.measure.torch_state import describe_torch
+
+    return context.store.keep_environment(context.environment | {"torch": describe_torch()})
 
 
 def _take(context: _Context, trial: OrderedTrial) -> None:
@@ -149,7 +164,7 @@ def _execute(context: _Context, trial: OrderedTrial, scratch: Path) -> None:
         started=started,
         seconds=time.perf_counter() - clock,
         code=order.code,
-        environment=context.environment,
+        environment=_kept_environment(context),
         moment=moment,
         run=order.run,
         worker=f"{context.worker}@{socket.gethostname()}",

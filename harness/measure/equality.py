@@ -94,9 +94,7 @@ def _differences(one: Any, other: Any, path: str) -> tuple[float, float]:
     if left is None or right is None:
         if type(one) is type(other) and (one is None or one == other):
             return 0.0, 0.0
-        raise _StructureDiffers(
-            f"{path} is {type(one).__name__} and {type(other).__name__}, or of different value"
-        )
+        raise _StructureDiffers(f"{path} is {type(one).__name__} and {type(other).__name__}, or of different value")
     if left.shape != right.shape:
         raise _StructureDiffers(f"{path} has shapes {tuple(left.shape)} and {tuple(right.shape)}")
     if not left.numel():
@@ -106,9 +104,7 @@ def _differences(one: Any, other: Any, path: str) -> tuple[float, float]:
         if torch.equal(left.cpu(), right.cpu()):
             return 0.0, 0.0
         unequal = int((left.cpu() != right.cpu()).sum())
-        raise _StructureDiffers(
-            f"{path} holds {left.dtype} and differs in {unequal} of {left.numel()} elements"
-        )
+        raise _StructureDiffers(f"{path} holds {left.dtype} and differs in {unequal} of {left.numel()} elements")
     kind = torch.complex128 if left.is_complex() or right.is_complex() else torch.float64
     left, right = left.cpu().to(kind), right.cpu().to(kind)
     infinite = torch.isinf(left) | torch.isinf(right)
@@ -155,9 +151,7 @@ def outputs_agree(one: Any, other: Any, dtype: torch.dtype, tolerance: float | N
         return Agreement(False, math.inf, math.inf, allowed, name, str(error).split(" ", 1)[0], str(error))
     absolute, relative, path = worst
     agree = relative <= allowed
-    reason = (
-        f"{path} differs by {absolute:.3g}, {relative:.3g} of its largest magnitude ({name}: {allowed:g})"
-    )
+    reason = f"{path} differs by {absolute:.3g}, {relative:.3g} of its largest magnitude ({name}: {allowed:g})"
     reason = "" if agree else reason
     return Agreement(agree, absolute, relative, allowed, name, path, reason)
 

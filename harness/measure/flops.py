@@ -88,9 +88,7 @@ def flops_by_stage(arm: Arm) -> FlopCount:
     with encoder_fast_path_off(), counter, foreign:
         arm(mark)
     total = counter.get_total_flops()
-    by_operator = {
-        str(operator): flops for operator, flops in counter.get_flop_counts().get("Global", {}).items()
-    }
+    by_operator = {str(operator): flops for operator, flops in counter.get_flop_counts().get("Global", {}).items()}
     return FlopCount(
         total=total,
         by_stage=by_stage,

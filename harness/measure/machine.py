@@ -28,9 +28,7 @@ def _first_match(pattern: str, text: str | None) -> str | None:
 def cpu_facts(root: Path) -> dict[str, Any]:
     """Return model, logical CPUs, cores, sockets, affinity, frequency limits and governors."""
     text = read_text(root / "proc/cpuinfo") or ""
-    blocks = [
-        dict(re.findall(r"^([^:\n]+?)\s*:[ \t]*(.*)$", part, re.MULTILINE)) for part in text.split("\n\n")
-    ]
+    blocks = [dict(re.findall(r"^([^:\n]+?)\s*:[ \t]*(.*)$", part, re.MULTILINE)) for part in text.split("\n\n")]
     blocks = [block for block in blocks if "processor" in block]
     sockets = {block["physical id"] for block in blocks if "physical id" in block}
     cores = {(block.get("physical id"), block["core id"]) for block in blocks if "core id" in block}
@@ -41,15 +39,9 @@ def cpu_facts(root: Path) -> dict[str, Any]:
     folders = sorted((root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq"))
     governors = {read_text(folder / "scaling_governor") for folder in folders} - {None}
     flags = set((blocks[0].get("flags") or blocks[0].get("Features") or "").split()) if blocks else set()
-    simd = [
-        flag
-        for flag in ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "asimd")
-        if flag in flags
-    ]
+    simd = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "asimd") if flag in flags]
     return {
-        "model": _first_match(r"^(?:model name|Hardware|cpu model)\s*:\s*(.+)$", text)
-        or platform.processor()
-        or None,
+        "model": _first_match(r"^(?:model name|Hardware|cpu model)\s*:\s*(.+)$", text) or platform.processor() or None,
         "logical_cpus": len(blocks) or os.cpu_count(),
         "cores": len(cores) or None,
         "sockets": len(sockets) or None,

@@ -164,6 +164,7 @@ def time_arms(
     load: LoadMeter | None = None,
     gpu: GpuSampler | None = None,
     known_ceilings: Mapping[str, float] | None = None,
+    passed: Mapping[str, float] | None = None,
     progress: Progress | None = None,
     clock: Clock = time.perf_counter_ns,
 ) -> TimingResult:
@@ -182,6 +183,8 @@ def time_arms(
         load: meter of what others take of the CPUs; None reads the machine.
         gpu: sampler of clocks and throttling, ``gpu.gpu_sampler_for(device.name)``; None samples nothing.
         known_ceilings: ceilings by probe name from an earlier quiet run of the same probes on this machine.
+        passed: seconds of a full pass of the same shapes that an arm has just made, by arm. Where that alone
+            is longer than the warm-up's cap, it was the arm's warm-up.
         progress: called with (rounds done, rounds expected) after warm-up and after every round.
         clock: host clock in nanoseconds.
 
@@ -201,7 +204,9 @@ def time_arms(
     run = _Run(arms, settings, device, clock, probes, load or LoadMeter(), gpu)
     report_progress = progress or (lambda done, total: None)
 
-    warmups = tuple(warm_up(name, arms[name], device, clock, settings, run.deadline) for name in names)
+    warmups = tuple(
+        warm_up(name, arms[name], device, clock, settings, run.deadline, (passed or {}).get(name)) for name in names
+    )
     report_progress(0, settings.minimum_rounds)
     rounds: list[RoundRecord] = []
     with standing_objects_frozen():

@@ -123,8 +123,6 @@ def gpu_table(rounds: Sequence[RoundRecord]) -> pd.DataFrame:
 def warmup_table(warmups: Iterable[WarmUp]) -> pd.DataFrame:
     """Return one row a warm-up pass; iteration 0 is the first pass of all."""
     rows = (
-        (one.arm, iteration, nanoseconds)
-        for one in warmups
-        for iteration, nanoseconds in enumerate(one.nanoseconds)
+        (one.arm, iteration, nanoseconds) for one in warmups for iteration, nanoseconds in enumerate(one.nanoseconds)
     )
     return _table(rows, WARMUP_COLUMNS)

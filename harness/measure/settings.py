@@ -123,8 +123,7 @@ class TimingSettings(BaseModel):
             )
         if self.minimum_seconds >= self.timeout_seconds:
             raise ValueError(
-                f"timeout_seconds ({self.timeout_seconds}) must be longer than minimum_seconds "
-                f"({self.minimum_seconds})"
+                f"timeout_seconds ({self.timeout_seconds}) must be longer than minimum_seconds ({self.minimum_seconds})"
             )
         if self.maximum_iterations < self.minimum_iterations:
             raise ValueError(
@@ -132,9 +131,7 @@ class TimingSettings(BaseModel):
                 f"({self.minimum_iterations})"
             )
         if self.warmup_window < 3:
-            raise ValueError(
-                f"warmup_window is {self.warmup_window}, but a window needs 3 or more to have quartiles"
-            )
+            raise ValueError(f"warmup_window is {self.warmup_window}, but a window needs 3 or more to have quartiles")
         return self
 
     @property

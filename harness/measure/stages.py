@@ -131,9 +131,7 @@ def stage_gaps(samples: pd.DataFrame) -> Mapping[str, StageGap]:
     wholes = samples[samples["stage"] == WHOLE].set_index(keys)["nanoseconds"]
     shares = 1.0 - sums / wholes.reindex(sums.index)
     return {
-        str(arm): StageGap(
-            str(arm), float(values.median()), float(values.loc[values.abs().idxmax()]), len(values)
-        )
+        str(arm): StageGap(str(arm), float(values.median()), float(values.loc[values.abs().idxmax()]), len(values))
         for arm, values in shares.groupby(level="arm")
     }
 

@@ -50,16 +50,9 @@ class StopReport:
 
 def half_widths(rounds: Sequence[RoundRecord], report: BusyReport) -> dict[str, float]:
     """Return by arm the relative half-width of its median request latency, over kept rounds' medians."""
-    kept = [
-        record
-        for record, verdict in zip(rounds, report.verdicts, strict=True)
-        if verdict.kept and record.medians
-    ]
+    kept = [record for record, verdict in zip(rounds, report.verdicts, strict=True) if verdict.kept and record.medians]
     arms = dict.fromkeys(arm for record in rounds for arm in record.medians)
-    return {
-        arm: median_half_width([record.medians[arm] for record in kept if arm in record.medians])
-        for arm in arms
-    }
+    return {arm: median_half_width([record.medians[arm] for record in kept if arm in record.medians]) for arm in arms}
 
 
 def stop_report(

@@ -78,10 +78,7 @@ def round_medians(
         by: columns that identify a round; add the process or trial column where tables were concatenated.
     """
     chosen = samples[
-        (samples["arm"] == arm)
-        & (samples["quantity"] == quantity)
-        & (samples["stage"] == stage)
-        & samples["kept"]
+        (samples["arm"] == arm) & (samples["quantity"] == quantity) & (samples["stage"] == stage) & samples["kept"]
     ]
     medians = chosen.groupby(list(by))["nanoseconds"].median()
     return medians.rename(arm)
@@ -107,9 +104,7 @@ def log_ratios_by_round(
     present = samples[(samples["quantity"] == quantity) & (samples["stage"] == stage)]["arm"].unique()
     for arm in (numerator, denominator):
         if arm not in present:
-            raise KeyError(
-                f"there are no '{quantity}' samples of arm '{arm}'; arms: {', '.join(map(str, present))}"
-            )
+            raise KeyError(f"there are no '{quantity}' samples of arm '{arm}'; arms: {', '.join(map(str, present))}")
     above = round_medians(samples, numerator, quantity, stage, by)
     below = round_medians(samples, denominator, quantity, stage, by)
     ratios = np.log(above / below).dropna()
@@ -178,8 +173,7 @@ def summarize_arm(
         median=percentile_with_floor(medians, 0.5),
         mad_nanoseconds=float(np.median(np.abs(medians - centre))) if len(medians) else math.nan,
         percentiles={
-            quantile: percentile_with_floor(kept["nanoseconds"].to_numpy(), quantile)
-            for quantile in quantiles
+            quantile: percentile_with_floor(kept["nanoseconds"].to_numpy(), quantile) for quantile in quantiles
         },
         stages=_stage_summaries(samples, arm, quantity),
         batch_size=batch_size,

@@ -15,9 +15,7 @@ def _value(read: Callable[[], Any]) -> Any:
     """Return what ``read`` gives, None where this torch does not know it or refuses to tell."""
     try:
         value = read()
-    except (
-        Exception
-    ):  # attributes come and go between versions; TF32 flags raise if two ways of setting were mixed
+    except Exception:  # attributes come and go between versions; TF32 flags raise if two ways of setting were mixed
         return None
     return value if isinstance(value, (bool, int, float, str, type(None), list, dict)) else str(value)
 

@@ -124,9 +124,7 @@ def time_stream(arm: Arm, device: Device, iterations: int) -> tuple[Pass, ...]:
         arm(ignore_marks)
         event.record()
     device.synchronize()
-    return tuple(
-        Pass(device.elapsed_nanoseconds(start, end)) for start, end in zip(events, events[1:], strict=False)
-    )
+    return tuple(Pass(device.elapsed_nanoseconds(start, end)) for start, end in zip(events, events[1:], strict=False))
 
 
 def time_staged(arm: Arm, device: Device, iterations: int) -> tuple[Pass, ...]:
@@ -146,9 +144,7 @@ def time_staged(arm: Arm, device: Device, iterations: int) -> tuple[Pass, ...]:
     return tuple(passes)
 
 
-def visit(
-    arm: Arm, device: Device, clock: Clock, settings: TimingSettings, deadline: int | None = None
-) -> Visit:
+def visit(arm: Arm, device: Device, clock: Clock, settings: TimingSettings, deadline: int | None = None) -> Visit:
     """Run one arm's visit with the collector paused; on CUDA as many stream passes as there were requests.
 
     Args:

@@ -90,6 +90,7 @@ def warm_up(
     clock: Clock,
     settings: TimingSettings,
     deadline: int | None = None,
+    passed: float | None = None,
 ) -> WarmUp:
     """Run ``arm`` until it is steady or a cap is reached; never raises for an arm that stays unsteady.
 
@@ -97,8 +98,12 @@ def warm_up(
 
     Args:
         deadline: host nanoseconds after which no further pass starts (the run's hard timeout).
+        passed: seconds of a full pass that the arm has just made. Longer than the cap, it stands for the
+            warm-up; otherwise it only means that there is nothing left to load.
     """
     window = settings.warmup_window
+    if passed is not None and passed >= settings.warmup_maximum_seconds:
+        return WarmUp(name, "too few passes to judge", (round(passed * 1e9),), passed, "warmup_maximum_seconds")
     durations: list[int] = []
     begin = clock()
 

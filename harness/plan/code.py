@@ -57,7 +57,6 @@ def _read(path: str, name: str, modified: int, size: int) -> tuple[str, tuple[st
     return digest, tuple(dict.fromkeys(_imports(tree, name, is_package)))
 
 
-@lru_cache(maxsize=4096)
 def _own_source(name: str) -> Path | None:
     """Return the source file of a module that belongs to the user or the project, else None."""
     if name.partition(".")[0] in sys.stdlib_module_names:

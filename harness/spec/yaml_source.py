@@ -17,6 +17,7 @@ from harness.errors import UserError
 
 MAXIMUM_BYTES = 4 * 1024 * 1024
 MAXIMUM_VALUES = 200_000
+MAXIMUM_DEPTH = 50
 
 Location = tuple[str | int, ...]
 
@@ -88,6 +89,7 @@ def read_yaml(path: Path) -> Source:
 def parse_yaml(text: str, path: Path) -> Source:
     """Parse YAML text; ``path`` is what errors name."""
     try:
+        _refuse_depth(text, path)
         loader = _Loader(text)
         try:
             node = loader.get_single_node()
@@ -99,14 +101,24 @@ def parse_yaml(text: str, path: Path) -> Source:
         raise UserError(f"{path}:{line}: is not valid YAML: {error.problem or error.context}") from error
     except yaml.YAMLError as error:
         raise UserError(f"{path}: is not valid YAML: {str(error).splitlines()[0]}") from error
-    except RecursionError as error:
-        raise UserError(f"{path}: is nested too deeply to be a spec") from error
     if node is None:
         raise UserError(f"{path}: is empty")
     lines: dict[Location, int] = {}
     builder = _Builder(path, lines)
     data = builder.build(node, ())
     return Source(path, data, lines)
+
+
+def _refuse_depth(text: str, path: Path) -> None:
+    """Refuse deep nesting before anything is composed: composing recurses in C, where no exception stops it."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAXIMUM_DEPTH:
+                raise UserError(f"{path}: is nested more than {MAXIMUM_DEPTH} levels deep; a spec is flatter")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 class _Builder:

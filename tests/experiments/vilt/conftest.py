@@ -1,11 +1,22 @@
 """Shallow stand-ins: every path of every system, a twentieth of the weights."""
 
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
+import torch
 from transformers import BertConfig, LxmertConfig, ViltConfig, VisualBertConfig
 
 from baselines.backbone import BODIES, Body
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small tensors gain nothing from threads, and on a busy machine threads wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from baselines.detector import RegionDetector
 from baselines.errors import StructureError, WeightsError
 from experiments.vilt import systems
 from experiments.vilt.configuration import SystemConfiguration
+from experiments.vilt.count import count, count_system
 from experiments.vilt.rows import ROWS
 from experiments.vilt.systems import System, build_system
 
@@ -30,15 +31,24 @@ def stages_of(system: System) -> list[str]:
     return marked
 
 
-@pytest.mark.parametrize("model", ROWS)
-def test_every_row_marks_its_stages_and_its_optimisation_is_faithful(model: str) -> None:
+# One of each structure: the other rows differ from these in numbers only, and all eleven are counted elsewhere.
+STRUCTURES = ["vilbert", "visualbert", "lxmert", "uniter-base", "vinvl-base", "pixel-bert-x152", "vilt-b32"]
+
+
+@pytest.mark.parametrize("model", STRUCTURES)
+def test_stages_counts_and_outputs_of_both_implementations(model: str) -> None:
     naive = build_system(small(model), seed=4)
-    assert stages_of(naive) == list(naive.stages)
+    real, meta = count_system(naive), count(small(model))
+    assert real.stages == meta.stages and real.parameters == meta.parameters
+    assert [stage.name for stage in real.stages] == list(naive.stages)
     assert set(naive.visual_stages) < set(naive.stages) and "text_embedding" not in naive.visual_stages
     facts = naive.check()
     optimised = build_system(small(model, implementation="optimised"), seed=4)
-    assert optimised.check().numbers == facts.numbers
-    torch.testing.assert_close(optimised(), facts.output, rtol=1e-4, atol=1e-4)
+    faster = optimised.check()
+    assert faster.numbers == facts.numbers
+    torch.testing.assert_close(faster.output, facts.output, rtol=1e-4, atol=1e-4)
+    if model in ("uniter-base", "vilt-b32"):
+        assert count_system(optimised).stages == meta.stages
     assert optimised.parameters_by_component() == naive.parameters_by_component()
     assert facts.numbers["tokens"] == 6 + naive.configuration.visual_tokens
     if ROWS[model].embedding == "region":
@@ -46,7 +56,7 @@ def test_every_row_marks_its_stages_and_its_optimisation_is_faithful(model: str)
 
 
 def test_the_seed_decides() -> None:
-    one, two, other = (build_system(small("uniter-base"), seed=seed)() for seed in (1, 1, 2))
+    one, two, other = (build_system(small("pixel-bert-r50"), seed=seed)() for seed in (1, 1, 2))
     assert torch.equal(one, two)
     assert not torch.equal(one, other)
 
@@ -59,12 +69,9 @@ def test_building_leaves_the_global_generator_alone() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_batches_scenes_and_suppressions() -> None:
+def test_batches_and_scenes() -> None:
     pair = build_system(small("uniter-base", batch=2), seed=1)
     assert pair.check().output.shape == (2, 768)
-    alone = build_system(small("uniter-base", nms="per-class-vectorised"), seed=1)
-    loop = build_system(small("uniter-base", nms="per-class-loop"), seed=1)
-    assert torch.equal(alone(), loop())
     survivors = {
         scene: build_system(small("uniter-base", scene=scene), seed=1).check().numbers["rpn_survivors"]
         for scene in ("identical", "disjoint")
@@ -72,9 +79,15 @@ def test_batches_scenes_and_suppressions() -> None:
     assert survivors["identical"] == 1 and survivors["disjoint"] > 500
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-@pytest.mark.parametrize("model", ["vilt-b32", "uniter-base", "visualbert"])
-@pytest.mark.parametrize("implementation", ["naive", "optimised"])
+@pytest.mark.parametrize(
+    ("model", "dtype", "implementation"),
+    [
+        ("vilt-b32", "bfloat16", "naive"),
+        ("vilt-b32", "float16", "optimised"),
+        ("uniter-base", "bfloat16", "optimised"),
+        ("visualbert", "float16", "naive"),
+    ],
+)
 def test_half_precision_stays_finite_and_close(model: str, dtype: str, implementation: str) -> None:
     exact = build_system(small(model), seed=4)()
     rounded = build_system(small(model, dtype=dtype, implementation=implementation), seed=4).check().output
@@ -82,7 +95,7 @@ def test_half_precision_stays_finite_and_close(model: str, dtype: str, implement
     assert float((rounded.float() - exact).abs().max()) < 0.1
 
 
-@pytest.mark.parametrize("model", ["vilt-b32", "uniter-base", "pixel-bert-r50"])
+@pytest.mark.parametrize("model", ["vilt-b32", "uniter-base"])
 def test_compiled_systems_give_the_same_output(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Traced for real, run by eager kernels: the compiler's own code generation is not ours to test, and is slow.
     monkeypatch.setattr(systems, "COMPILER", "aot_eager")

@@ -50,9 +50,7 @@ def test_nested_outputs_are_compared_and_the_worst_place_is_named() -> None:
     assert agreement.worst_relative == 0.5
     assert "differs by 0.5" in agreement.reason
     assert outputs_agree({"out": base}, OrderedDict(out=base), torch.float32).agree
-    assert outputs_agree(
-        (1.0, None, "text", np.ones(2)), [1.0, None, "text", torch.ones(2)], torch.float32
-    ).agree
+    assert outputs_agree((1.0, None, "text", np.ones(2)), [1.0, None, "text", torch.ones(2)], torch.float32).agree
 
 
 @pytest.mark.parametrize(
@@ -88,9 +86,7 @@ def test_masks_of_infinity_zeros_and_empty_tensors_agree() -> None:
 def test_the_assertion_names_the_variants() -> None:
     agreement = assert_outputs_agree(torch.ones(2), torch.ones(2), torch.float32)
     assert agreement.agree
-    with pytest.raises(
-        OutputsDiffer, match="compiled and eager must not be timed against each other: output"
-    ):
+    with pytest.raises(OutputsDiffer, match="compiled and eager must not be timed against each other: output"):
         assert_outputs_agree(torch.ones(2), torch.zeros(2), torch.float32, what="compiled and eager")
 
 

@@ -40,9 +40,7 @@ def test_an_old_library_and_refused_readings_do_not_fail() -> None:
     def refuse(*arguments: Any) -> None:
         raise RuntimeError("not supported")
 
-    library = fake_library(
-        nvmlDeviceGetPowerUsage=refuse, nvmlDeviceGetCurrentClocksThrottleReasons=lambda handle: 0x8
-    )
+    library = fake_library(nvmlDeviceGetPowerUsage=refuse, nvmlDeviceGetCurrentClocksThrottleReasons=lambda handle: 0x8)
     sample = GpuSampler(library, None).sample()
     assert sample.sm_clock_mhz is None and sample.power_watts is None
     assert sample.throttle_reasons == ("hardware slowdown",)

@@ -26,9 +26,7 @@ def test_proc_stat_is_summed_over_the_allowed_cpus() -> None:
     assert both.cpus == 2
     assert both.busy == pytest.approx((300 + 20 + 40 + 5 + 5) / 100)
     assert both.steal == pytest.approx(0.20)
-    assert both.total == pytest.approx(
-        (300 + 20 + 40 + 1000 + 10 + 5 + 5 + 20) / 100
-    )  # guest time is in user
+    assert both.total == pytest.approx((300 + 20 + 40 + 1000 + 10 + 5 + 5 + 20) / 100)  # guest time is in user
     one = parse_proc_stat(STAT, frozenset({1, 7}), 100.0)
     assert one is not None
     assert (one.cpus, one.busy) == (1, pytest.approx(1.35))

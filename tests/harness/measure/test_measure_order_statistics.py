@@ -36,9 +36,7 @@ def test_median_of_twenty_has_the_textbook_ranks() -> None:
 
 @given(n=st.integers(1, 400), quantile=st.floats(0.02, 0.98), confidence=st.floats(0.5, 0.995))
 @settings(max_examples=150, deadline=None)
-def test_ranks_cover_as_scipy_says_and_exist_from_the_floor_on(
-    n: int, quantile: float, confidence: float
-) -> None:
+def test_ranks_cover_as_scipy_says_and_exist_from_the_floor_on(n: int, quantile: float, confidence: float) -> None:
     ranks = interval_ranks(n, quantile, confidence)
     if n < percentile_floor(quantile, confidence):
         assert ranks is None
@@ -65,9 +63,7 @@ def test_where_equal_tails_do_not_fit_no_narrower_interval_covers(n: int, quanti
     assert ranks[1] - ranks[0] == min(covering)
 
 
-@pytest.mark.parametrize(
-    ("n", "quantile"), [(6, 0.5), (20, 0.5), (51, 0.5), (60, 0.9), (100, 0.25), (400, 0.99)]
-)
+@pytest.mark.parametrize(("n", "quantile"), [(6, 0.5), (20, 0.5), (51, 0.5), (60, 0.9), (100, 0.25), (400, 0.99)])
 def test_intervals_agree_with_scipys_quantile_test(n: int, quantile: float) -> None:
     samples = np.random.default_rng(3).lognormal(size=n)
     estimate = percentile_with_floor(samples, quantile)

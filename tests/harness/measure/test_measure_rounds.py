@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,14 @@ from harness.measure.rounds import TimingResult, round_order, time_arms
 from harness.measure.samples import SAMPLE_COLUMNS
 from harness.measure.settings import TimingSettings
 from harness.measure.stages import Mark
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_collections() -> Iterator[None]:
+    """Real collections would take most of these tests' time; test_measure_visits covers them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harness.measure.visits.gc.collect", lambda: 0)
+        yield
 
 
 def timed(
@@ -60,10 +68,8 @@ def orders(result: TimingResult) -> list[tuple[str, ...]]:
 
 
 @given(arms=st.integers(1, 6), seed=st.integers(0, 2**32 - 1), count=st.integers(6, 12))
-@settings(max_examples=10, deadline=None)  # a run collects garbage for real, which takes most of the time
-def test_each_round_visits_every_arm_once_and_a_seed_fixes_the_orders(
-    arms: int, seed: int, count: int
-) -> None:
+@settings(max_examples=20, deadline=None)
+def test_each_round_visits_every_arm_once_and_a_seed_fixes_the_orders(arms: int, seed: int, count: int) -> None:
     durations = {f"arm {number}": [5.0 + number] for number in range(arms)}
     result = timed(durations, seed=seed, minimum_rounds=count)
     assert len(orders(result)) == count
@@ -295,9 +301,7 @@ def test_an_arm_that_fails_fails_the_run_and_leaves_the_collector_on() -> None:
         raise RuntimeError("no such kernel")
 
     with pytest.raises(RuntimeError, match="no such kernel"):
-        time_arms(
-            {"broken": broken}, TimingSettings(), np.random.default_rng(0), probes=(), load=quiet_load()
-        )
+        time_arms({"broken": broken}, TimingSettings(), np.random.default_rng(0), probes=(), load=quiet_load())
     assert gc.isenabled()
     assert gc.get_freeze_count() == 0
 

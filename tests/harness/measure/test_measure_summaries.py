@@ -66,9 +66,7 @@ def test_stages_keep_their_order_and_shares_add_up() -> None:
 
 
 def test_on_a_stream_device_stages_come_from_their_own_passes() -> None:
-    whole = [
-        (number, 0, "a", 0, kind, "", 500, True) for number in range(6) for kind in ("request", "stream")
-    ]
+    whole = [(number, 0, "a", 0, kind, "", 500, True) for number in range(6) for kind in ("request", "stream")]
     samples = table([*whole, *staged_rows("staged")])
     for quantity in ("request", "stream"):
         summary = summarize_arm(samples, "a", quantity=quantity)

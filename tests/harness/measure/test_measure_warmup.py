@@ -104,3 +104,14 @@ def test_the_hard_timeout_ends_warm_up_after_the_pass_under_way() -> None:
     result = warmed([100.0], deadline=250 * MILLISECOND)
     assert result.passes == 3
     assert result.capped_by == "timeout_seconds"
+
+
+@pytest.mark.parametrize(("passed", "passes"), [(0.5, 0), (0.05, 2)])
+def test_a_slow_pass_made_before_stands_for_the_warm_up(passed: float, passes: int) -> None:
+    clock = FakeClock()
+    made = []
+    arm = scripted_arm(clock, [60 * MILLISECOND])
+    settings = TimingSettings(warmup_maximum_seconds=0.1)
+    found = warm_up("slow", lambda mark: made.append(arm(mark)), HostDevice(), clock, settings, passed=passed)
+    assert len(made) == passes
+    assert found.verdict == "too few passes to judge" and found.capped_by == "warmup_maximum_seconds"

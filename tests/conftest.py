@@ -1,0 +1,30 @@
+"""Fixtures that several rooms' tests share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import SMALL_SPEC, TRIALS, Workplace
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Workplace:
+    (tmp_path / "small_trials.py").write_text(TRIALS)
+    return Workplace(tmp_path)
+
+
+@pytest.fixture
+def small_spec(workplace: Workplace) -> Path:
+    return workplace.write("small.yaml", SMALL_SPEC)
+
+
+@pytest.fixture
+def in_workplace(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Make the workplace the current folder and return its ``write``."""
+    monkeypatch.chdir(workplace.folder)
+    monkeypatch.syspath_prepend(str(workplace.folder))
+    sys.modules.pop("small_trials", None)
+    return workplace.write

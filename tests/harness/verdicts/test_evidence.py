@@ -1,0 +1,176 @@
+"""Evidence from stored attempts to a judged claim, through the real store and plan."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pandas
+import pytest
+
+from harness.plan.design import make_design
+from harness.plan.state import PlanState, examine
+from harness.plan.trials import Trial, expand
+from harness.spec.load import load_experiment
+from harness.store.attempt import Attempt, Failure, write_attempt
+from harness.store.store import Store
+from harness.verdicts.judge import Judgement, judge
+
+SPEC = """
+experiment: timed
+title: Systems timed against each other
+trial: small_trials:pair
+claims:
+  - {id: t.ratio, paper: P, arxiv: 2101.00001v1, locator: Table 1, statement: S, form: ratio, metric: latency_ms,
+     numerator: {system: slow}, denominator: {system: fast}%s}
+  - {id: t.value, paper: P, arxiv: 2101.00001v1, locator: Table 1, statement: S, form: value, metric: parameters, exact: true,
+     arm: {system: slow}, published: {value: 100, locator: Table 1, basis: source}, margin: {relative: 0.01, reason: r}}
+  - {id: t.share, paper: P, arxiv: 2101.00001v1, locator: Table 1, statement: S, form: value, metric: share, samples: latency,
+     arm: {system: slow}, stages: [eye], at_least: 50, bound_reason: half}
+factors:
+  system: {blocked: true, levels: {fast: 1.0, slow: 10.0}}
+replicates: 3
+profiles:
+  laptop: {fidelity: paper}
+  few: {fidelity: paper, factors: {system: [fast]}}
+"""
+
+Setting = Callable[..., tuple[Store, PlanState]]
+
+
+def samples(ratio: float, rounds: int, seed: int) -> pandas.DataFrame:
+    generator = numpy.random.default_rng(seed)
+    rows = []
+    for number in range(rounds):
+        drift = generator.lognormal(0, 0.3)
+        for arm, cost in (("fast", 1e6), ("slow", ratio * 1e6)):
+            whole = drift * cost * generator.lognormal(0, 0.01)
+            for stage, share in (("", 1.0), ("eye", 0.8), ("brain", 0.2)):
+                rows.append((number, arm, "request", stage, int(whole * share), number != rounds - 1))
+    return pandas.DataFrame(rows, columns=["round", "arm", "quantity", "stage", "nanoseconds", "kept"])
+
+
+@pytest.fixture
+def judged(in_workplace: Callable[..., Path], tmp_path: Path) -> Callable[..., dict[str, Judgement]]:
+    """Store an attempt for each trial as ``make`` says (None: none at all) and return the judgements by claim."""
+
+    def run(
+        make: Callable[[Trial], Any], extra: str = ", samples: latency", profile: str | None = None
+    ) -> dict[str, Judgement]:
+        design = make_design(load_experiment(in_workplace("t.yaml", SPEC % extra)), profile)
+        store = Store(tmp_path / "results")
+        trials = expand(design)
+        for trial in trials:
+            made = make(trial)
+            if made is None:
+                continue
+            records, table = made
+            failure = records if isinstance(records, Failure) else None
+            attempt = Attempt(
+                f"a{trial.replicate}", trial.id, "timed", trial.identity, trial.arm, trial.replicate,
+                () if failure else tuple(records), failure, 0.0, 1.0, "code", "",
+            )  # fmt: skip
+            folder = store.attempts_folder("timed", trial.id)
+            folder.mkdir(parents=True)
+            write_attempt(folder, attempt, {} if table is None else {"latency": table}, None)
+        return {j.claim.id: j for j in judge(examine(design, trials, store, "code"))}
+
+    return run
+
+
+def records(**changes: Any) -> list[dict[str, Any]]:
+    return [
+        {"system": "fast", "latency_ms": 1.0, "parameters": 50},
+        {"system": "slow", "latency_ms": 10.0, "parameters": 100, **changes},
+    ]
+
+
+def test_rounds_are_the_unit_of_analysis_and_drift_cancels(judged: Callable[..., dict[str, Judgement]]) -> None:
+    found = judged(lambda trial: (records(), samples(10, 9, trial.replicate)))
+    evidence = found["t.ratio"].evidence
+    assert found["t.ratio"].verdict == "direction only"
+    assert evidence.n == 3 * 8, "the dropped round of each process does not count"
+    assert evidence.low < 10 < evidence.high and evidence.high / evidence.low < 1.03
+    assert len(evidence.trials) == 3
+
+
+def test_a_share_of_stages_comes_from_rounds(judged: Callable[..., dict[str, Judgement]]) -> None:
+    found = judged(lambda trial: (records(), samples(10, 9, trial.replicate)))["t.share"]
+    assert found.verdict == "direction only"
+    assert math.isclose(found.evidence.effect, 80, rel_tol=1e-4)
+
+
+def test_an_exact_count_needs_no_interval(judged: Callable[..., dict[str, Judgement]]) -> None:
+    found = judged(lambda trial: (records(), samples(10, 9, 0)))["t.value"]
+    assert (found.verdict, found.evidence.low, found.evidence.effect) == ("reproduced", 100, 100)
+
+
+def test_a_count_that_varies_is_no_count(judged: Callable[..., dict[str, Judgement]]) -> None:
+    found = judged(lambda trial: (records(parameters=100 + trial.replicate), None), extra="")
+    assert found["t.value"].verdict == "inconclusive"
+
+
+def test_without_samples_replicates_pair(judged: Callable[..., dict[str, Judgement]]) -> None:
+    found = judged(lambda trial: (records(latency_ms=10.0 + trial.replicate), None), extra="")
+    assert found["t.ratio"].evidence.n == 3
+    assert math.isclose(found["t.ratio"].evidence.effect, (10 * 11 * 12) ** (1 / 3))
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, None, -1.0, 0.0])
+def test_a_number_that_is_not_one_is_never_averaged(judged: Callable[..., dict[str, Judgement]], bad: Any) -> None:
+    def make(trial: Trial) -> Any:
+        return records(latency_ms=bad if trial.replicate == 1 else 10.0), None
+
+    assert judged(make, extra="")["t.ratio"].verdict == "inconclusive"
+
+
+def test_nothing_finished_is_not_run(judged: Callable[..., dict[str, Judgement]]) -> None:
+    assert {j.verdict for j in judged(lambda trial: None).values()} == {"not run"}
+
+
+def test_all_failed_is_not_run_with_the_reason(judged: Callable[..., dict[str, Judgement]]) -> None:
+    found = judged(lambda trial: (Failure("raised", "ValueError", "no"), None))
+    assert found["t.ratio"].verdict == "not run" and "3 of 3 trials failed" in found["t.ratio"].reason
+
+
+def test_a_partial_sweep_says_so(judged: Callable[..., dict[str, Judgement]]) -> None:
+    found = judged(lambda trial: (records(), samples(10, 9, 0)) if trial.replicate < 2 else None)["t.ratio"]
+    assert "2 of 3 planned trials are finished" in found.reason
+
+
+def test_an_arm_that_the_profile_leaves_out_is_not_run(judged: Callable[..., dict[str, Judgement]]) -> None:
+    found = judged(lambda trial: (records()[:1], None), profile="few")["t.ratio"]
+    assert (found.verdict, found.reason) == ("not run", "the profile 'few' does not run system slow")
+
+
+def test_a_failed_gate_is_not_comparable(judged: Callable[..., dict[str, Judgement]]) -> None:
+    gate = {"gate_structure": False, "detail_structure": "10 regions, not 36"}
+    found = judged(lambda trial: (records(**gate), samples(10, 9, 0)))["t.ratio"]
+    assert found.verdict == "not comparable"
+    assert "slow: the check 'structure' failed: 10 regions, not 36" in found.reason
+
+
+def test_damaged_samples_are_named(judged: Callable[..., dict[str, Judgement]], tmp_path: Path) -> None:
+    make = lambda trial: (records(), samples(10, 9, 0))  # noqa: E731
+    judged(make)
+    for path in (tmp_path / "results").rglob("latency.parquet"):
+        path.write_bytes(b"changed")
+    found = judged(lambda trial: None)["t.ratio"]
+    assert found.verdict == "not run" and "its bytes are not those that were written" in found.reason
+
+
+def test_one_round_is_not_enough(judged: Callable[..., dict[str, Judgement]]) -> None:
+    found = judged(lambda trial: (records(), samples(10, 2 if trial.replicate == 0 else 1, 0)))["t.ratio"]
+    assert (found.verdict, found.evidence.n) == ("inconclusive", 1)
+
+
+def test_a_row_has_the_shape_that_others_rely_on(judged: Callable[..., dict[str, Judgement]]) -> None:
+    row = judged(lambda trial: (records(), samples(10, 9, 0)))["t.ratio"].row()
+    wanted = (
+        "claim paper arxiv locator experiment profile fidelity form metric verdict effect ci_low ci_high n unit published "
+        "margin mde trials"
+    )
+    assert set(wanted.split()) <= set(row)
