@@ -3,9 +3,10 @@
 Operations are counted by torch's ``FlopCounterMode`` on the meta device, stage by stage, through the same
 marks that are timed. It counts 2 for each multiply and add of convolutions, matrix products and attention;
 everything else counts nothing, RoIAlign and non-maximum suppression included (the paper leaves suppression
-out as well: caption of Table 6). Every attention here is either spelt out or ``scaled_dot_product_attention``, both of which the counter sees;
-``torch.nn.MultiheadAttention``'s fast path, which it does not see, is used nowhere. Of the kernels of fused
-attention, torch 2.11 has no formula for the CPU's; it is added here.
+out as well: caption of Table 6). Every attention here is either spelt out or
+``scaled_dot_product_attention``, both of which the counter sees; ``torch.nn.MultiheadAttention``'s fast path,
+which it does not see, is used nowhere. Of the kernels of fused attention, torch 2.11 has no formula for the
+CPU's; it is added here.
 """
 
 from dataclasses import dataclass

@@ -235,12 +235,12 @@ def _system(
     visual_stages: tuple[str, ...],
     parameters: dict[str, int],
     *,
-    vocabulary: int = VOCABULARY,
+    vocabulary: int | None = None,
 ) -> System:
     """Move the model and its inputs to the device in the configured dtype."""
     dtype = getattr(torch, configuration.dtype)
     model = model.to(device=device, dtype=dtype).eval().requires_grad_(False)
-    inputs = _inputs(configuration, device, dtype, vocabulary)
+    inputs = _inputs(configuration, device, dtype, vocabulary or VOCABULARY)
     return System(configuration, model, inputs, stages=stages, visual_stages=visual_stages, parameters=parameters)
 
 

@@ -12,6 +12,7 @@ from harness.cli.options import Selection, design_options, select
 from harness.execution import claims
 from harness.execution.display import duration
 from harness.execution.driver import EXECUTORS, Outcome, run_sweep, worker_count
+from harness.plan.device import require_device
 from harness.plan.state import due, predicted_seconds
 from harness.spec.arms import check_arms
 
@@ -29,6 +30,7 @@ def run_command(executor: Any, jobs: int | None, retry_failed: bool, stale: str,
     """Run the trials of SPEC that are missing. Interrupt it when you like: what is finished stays finished."""
     selection = select(**options)
     check_arms(selection.design.experiment)
+    require_device(selection.design.device)
     state = selection.state
     claims.clear_dead(selection.store.claims_folder(selection.design.name))
     wanted = due(state, retry_failed=retry_failed, keep_stale=stale == "keep")

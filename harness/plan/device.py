@@ -8,19 +8,25 @@ from harness.errors import UserError
 
 
 def resolve_device(wanted: str) -> str:
-    """Return ``cpu`` or ``cuda`` for ``auto``, ``cpu`` or ``cuda``.
+    """Return ``cpu`` or ``cuda`` for ``auto``, ``cpu`` or ``cuda``: what a plan is made for, here or elsewhere."""
+    if wanted != "auto":
+        return wanted
+    return "cuda" if _has_gpu() else "cpu"
 
-    torch is imported only where a driver's device file says that there might be a GPU.
+
+def require_device(device: str) -> None:
+    """Make sure that this machine has the device of a plan.
 
     Raises:
-        UserError: ``cuda`` is asked for and torch finds no GPU.
+        UserError: the plan is for ``cuda`` and torch finds no GPU.
     """
-    if wanted == "cpu":
-        return "cpu"
-    found = any(Path("/dev").glob("nvidia[0-9]*")) and _torch_sees_a_gpu()
-    if wanted == "cuda" and not found:
+    if device == "cuda" and not _has_gpu():
         raise UserError("--device cuda: torch finds no CUDA GPU on this machine; use --device cpu, or auto")
-    return "cuda" if found else "cpu"
+
+
+def _has_gpu() -> bool:
+    """Say whether torch sees a GPU; it is imported only where a driver's device file says that there might be one."""
+    return any(Path("/dev").glob("nvidia[0-9]*")) and _torch_sees_a_gpu()
 
 
 def _torch_sees_a_gpu() -> bool:
