@@ -14,6 +14,7 @@ import pandas
 
 from harness.spec.claims import RatioClaim
 from harness.verdicts.evidence import kept_log_ratios
+from harness.verdicts.rules import Evidence
 from reports.collect import Results
 from reports.declarations import PictureDeclaration, published_values
 
@@ -72,6 +73,11 @@ def _canvas(rows: float, columns: int = 1, width: float = 10.0) -> tuple[Figure,
     return pyplot.subplots(1, columns, figsize=(width, 1.5 + 0.5 * rows), sharey=columns > 1, squeeze=False)  # type: ignore[no-any-return]
 
 
+def _legend_below(figure: Figure, axis: Any, columns: int) -> None:
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=columns, frameon=False)
+
+
 def _levels(results: Results, factor: str) -> list[str]:
     """Return the levels of a factor, in the spec's order, that have records."""
     declared = next((f.levels for f in results.design.factors if f.name == factor), ())
@@ -121,9 +127,7 @@ def _stages(declaration: PictureDeclaration, results: Results) -> Figure | None:
                 axis.annotate(f" {total:.3g} s", (total, position), va="center", fontsize=10)
             axis.set_xlim(0, max(left) * 1.18)
     axes[0][0].invert_yaxis()
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    columns = min(4, len(labels))
-    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=columns, frameon=False)
+    _legend_below(figure, axes[0][0], min(4, len(grouped.columns)))
     figure.tight_layout()
     return figure
 
@@ -144,49 +148,60 @@ def _round_ratios(declaration: PictureDeclaration, results: Results) -> Figure |
     """The ratio of every kept round, the interval of their mean, and the published figure, claim by claim."""
     import seaborn
 
-    found = []
+    found: list[tuple[RatioClaim, Evidence, list[float]]] = []
     for judgement in results.judgements:
         claim = judgement.claim
         if isinstance(claim, RatioClaim) and claim.samples and math.isfinite(judgement.evidence.effect):
-            logs = [value for group in kept_log_ratios(claim, results.counted, claim.samples) for value in group]
-            found.append((judgement, [math.exp(value) for value in logs]))
+            groups = kept_log_ratios(claim, results.counted, claim.samples)
+            found.append((claim, judgement.evidence, [math.exp(value) for group in groups for value in group]))
     if not found:
         return None
-    figure, axes = _canvas(1.3 * len(found))
+    figure, axes = _canvas(1.9 * len(found))
     axis = axes[0][0]
-    colour, accent = seaborn.color_palette("colorblind")[0], seaborn.color_palette("colorblind")[1]
+    colour, accent = seaborn.color_palette("colorblind")[:2]
     labelled: set[str] = set()
 
     def mark(x: Sequence[float], y: Sequence[float], style: str, label: str, **looks: Any) -> None:
         axis.plot(x, y, style, label=None if label in labelled else label, **looks)
         labelled.add(label)
 
-    for position, (judgement, ratios) in enumerate(found):
-        evidence, claim = judgement.evidence, judgement.claim
+    shown = [1.0]
+    for position, (claim, evidence, ratios) in enumerate(found):
         mark(ratios, [position] * len(ratios), "o", "one round", color=colour, alpha=0.35, markersize=6)
         below = position + 0.22
         mark([evidence.low, evidence.high], [below, below], "-", "95 % interval", color=colour, linewidth=3)
         axis.plot([evidence.effect], [below], "|", color=colour, markersize=14)
+        shown += [*ratios, evidence.low, evidence.high]
         if claim.published is not None:
             mark([claim.published.value], [position], "D", "published", color=accent, markersize=9)
+            shown.append(claim.published.value)
         bound = claim.at_least if claim.at_least is not None else claim.at_most
         if bound is not None:
             mark([bound, bound], [position - 0.35, position + 0.35], ":", "bound of the sentence", color="black")
+            shown.append(bound)
     axis.axvline(1.0, color="grey", linewidth=1)
     axis.set_xscale("log")
+    axis.set_xticks([1, 2, 3, 5, 10, 20, 30, 50, 100])
     axis.xaxis.set_major_formatter("{x:g}×")
     axis.xaxis.set_minor_formatter("")
-    axis.set_xticks([1, 2, 3, 5, 10, 20, 30, 50, 100])
-    low = min(1.0, *(min(ratios) for _, ratios in found)) * 0.85
-    highest = max(max(*ratios, j.claim.published.value if j.claim.published else 0.0) for j, ratios in found)
-    axis.set_xlim(low, highest * 1.25)
-    labels = [f"{_wrapped(j.claim.statement)}\n(n = {j.evidence.n} rounds)" for j, _ in found]
+    axis.set_xlim(0.85 * min(shown), 1.25 * max(shown))
+    labels = [f"{_arms(claim, results)}\n({evidence.n} rounds)" for claim, evidence, _ in found]
     axis.set_yticks(range(len(found)), labels, fontsize=10)
     axis.set_ylim(len(found) - 0.4, -0.6)
     axis.set_xlabel("ratio of request times (log scale)")
-    axis.legend(loc="upper center", bbox_to_anchor=(0.4, -0.18), ncols=4, frameon=False)
+    figure.legend(
+        *axis.get_legend_handles_labels(), loc="upper center", bbox_to_anchor=(0.6, 0.02), ncols=4, frameon=False
+    )
     figure.tight_layout()
     return figure
+
+
+def _arms(claim: RatioClaim, results: Results) -> str:
+    """Return the two arms of a ratio as people read them, one a line."""
+    above, below = (
+        ", ".join(results.label(level) for level in arm.values()) for arm in (claim.numerator, claim.denominator)
+    )
+    return f"{_wrapped(above)}\n: {_wrapped(below)}"
 
 
 def _beside_published(declaration: PictureDeclaration, results: Results) -> Figure | None:
@@ -219,7 +234,9 @@ def _beside_published(declaration: PictureDeclaration, results: Results) -> Figu
     axis.set_yticks(positions, [_wrapped(results.label(level)) for level in levels])
     axis.invert_yaxis()
     axis.set_xlabel(declaration.unit)
-    axis.legend(loc="upper center", bbox_to_anchor=(0.4, -0.12), ncols=2, frameon=False)
+    figure.legend(
+        *axis.get_legend_handles_labels(), loc="upper center", bbox_to_anchor=(0.6, 0.02), ncols=2, frameon=False
+    )
     figure.tight_layout()
     return figure
 

@@ -70,6 +70,7 @@ class Profile(_Strict):
     resources: dict[str, Any] = {}
     device: Literal["auto", "cpu", "cuda"] | None = None
     deviations: list[str] = Field(default=[], description="what differs from the paper's protocol, a sentence each")
+    conclusive: bool = Field(default=True, description="false where the profile only shows that everything runs")
 
 
 class SpecModel(_Strict):

@@ -21,6 +21,9 @@ from harness.verdicts.rules import Evidence
 GATE = "gate_"
 """Metrics with this prefix are structural checks: true, or the claim's arms are not comparable."""
 
+MINIMUM_ROUNDS = 6
+"""The fewest rounds that carry a timing verdict: from six on a median has a two-sided 95 % order-statistic interval."""
+
 
 @dataclass(frozen=True)
 class _Observation:
@@ -104,9 +107,7 @@ def _ratio(claim: RatioClaim, usable: Sequence[TrialState], observed: Mapping[st
             return Evidence(unequal="the arms did not run interleaved in one trial, so their rounds do not pair")
         groups = kept_log_ratios(claim, usable, claim.samples)
         units = sum(len(group) for group in groups)
-        if units < 2:
-            return Evidence(n=units, unfit=f"{units} usable rounds; an interval needs at least 2")
-        return _from_log(rounds_in_processes(groups))
+        return _from_log(rounds_in_processes(groups)) if units >= MINIMUM_ROUNDS else _too_few_rounds(units)
     pairs = _paired(
         observed["numerator"], observed["denominator"], claim.metric, set(claim.numerator) | set(claim.denominator)
     )
@@ -154,6 +155,11 @@ def _interleaved(claim: RatioClaim, usable: Sequence[TrialState]) -> bool:
     return True
 
 
+def _too_few_rounds(units: int) -> Evidence:
+    problem = f"{units} rounds are left after those in which the machine was busy; at least {MINIMUM_ROUNDS} are needed"
+    return Evidence(n=units, unfit=problem)
+
+
 def _arm_name(entry: TrialState, arm: Arm) -> str:
     """Return the name under which a trial's raw samples hold an arm: its blocked levels, in the spec's order."""
     return ",".join(level_name(arm[factor]) for factor in entry.trial.blocked if factor in arm)
@@ -167,8 +173,10 @@ def _stage_share(claim: ValueClaim, usable: Sequence[TrialState]) -> Evidence:
         table = read_samples(entry.counted.folder, claim.samples)
         groups.append(_round_shares(table, _arm_name(entry, claim.arm), claim.stages))
     units = sum(len(group) for group in groups)
-    if units < 2 or not all(math.isfinite(value) for group in groups for value in group):
-        return Evidence(n=units, unfit=f"{units} usable rounds with every stage; an interval needs at least 2")
+    if units < MINIMUM_ROUNDS:
+        return _too_few_rounds(units)
+    if not all(math.isfinite(value) for group in groups for value in group):
+        return Evidence(n=units, unfit=f"a round has no samples of {', '.join(claim.stages)}")
     estimate = rounds_in_processes(groups)
     return Evidence(estimate.mean, estimate.low, estimate.high, estimate.n, estimate.mde)
 

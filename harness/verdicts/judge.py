@@ -11,7 +11,7 @@ from harness.spec.claims import Claim
 from harness.spec.models import Fidelity
 from harness.store.attempt import DamagedAttempt
 from harness.verdicts.evidence import gather
-from harness.verdicts.rules import Evidence, Verdict, decide
+from harness.verdicts.rules import Decision, Evidence, Verdict, decide
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,10 @@ def judge(state: PlanState, *, stale: bool = False) -> list[Judgement]:
         except DamagedAttempt as error:
             evidence = Evidence(missing=f"an attempt is damaged: {error}")
         decision = decide(claim, evidence, design.profile.fidelity)
+        if not design.profile.conclusive and decision.verdict != "not run":
+            decision = Decision(
+                "inconclusive", "this profile only shows that everything runs; it is too small to decide"
+            )
         finished = state.count("done")
         reason = decision.reason
         if finished < len(state.states) and decision.verdict != "not run":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 from support import Workplace
@@ -90,7 +89,8 @@ def test_tables_show_the_medians_of_the_records(done: Workplace) -> None:
     page, _ = report(done)
     rows = list(csv.DictReader(io.StringIO(done.harness("export", "timed.yaml").out)))
     medians = {
-        name: statistics.median(float(row["latency_ms"]) for row in rows if row["system"] == name) for name in ("fast", "slow")
+        name: statistics.median(float(row["latency_ms"]) for row in rows if row["system"] == name)
+        for name in ("fast", "slow")
     }
     for name, published in (("fast", 9), ("slow", 100.1)):
         assert f"{medians[name]:.3f}" in page.text

@@ -35,6 +35,7 @@ factors:
 replicates: 3
 profiles:
   laptop: {fidelity: paper}
+  tiny: {fidelity: paper, conclusive: false}
   few: {fidelity: paper, factors: {system: [fast]}}
 """
 
@@ -146,6 +147,11 @@ def test_an_arm_that_the_profile_leaves_out_is_not_run(judged: Callable[..., dic
     assert (found.verdict, found.reason) == ("not run", "the profile 'few' does not run system slow")
 
 
+def test_a_profile_that_only_shows_that_it_runs_decides_nothing(judged: Callable[..., dict[str, Judgement]]) -> None:
+    found = judged(lambda trial: (records(), samples(10, 9, 0)), profile="tiny")
+    assert {j.verdict for j in found.values()} == {"inconclusive"}
+
+
 def test_a_failed_gate_is_not_comparable(judged: Callable[..., dict[str, Judgement]]) -> None:
     gate = {"gate_structure": False, "detail_structure": "10 regions, not 36"}
     found = judged(lambda trial: (records(**gate), samples(10, 9, 0)))["t.ratio"]
@@ -162,9 +168,20 @@ def test_damaged_samples_are_named(judged: Callable[..., dict[str, Judgement]], 
     assert found.verdict == "not run" and "its bytes are not those that were written" in found.reason
 
 
-def test_one_round_is_not_enough(judged: Callable[..., dict[str, Judgement]]) -> None:
-    found = judged(lambda trial: (records(), samples(10, 2 if trial.replicate == 0 else 1, 0)))["t.ratio"]
-    assert (found.verdict, found.evidence.n) == ("inconclusive", 1)
+@pytest.mark.parametrize(
+    ("rounds", "n", "verdict"),
+    [
+        ((1, 1, 1), 0, "inconclusive"),
+        ((2, 1, 1), 1, "inconclusive"),
+        ((3, 3, 2), 5, "inconclusive"),
+        ((3, 3, 3), 6, "direction only"),
+    ],
+)
+def test_too_few_rounds_decide_nothing(
+    judged: Callable[..., dict[str, Judgement]], rounds: tuple[int, ...], n: int, verdict: str
+) -> None:
+    found = judged(lambda trial: (records(), samples(10, rounds[trial.replicate], trial.replicate)))
+    assert {(found[name].verdict, found[name].evidence.n) for name in ("t.ratio", "t.share")} == {(verdict, n)}
 
 
 def test_a_row_has_the_shape_that_others_rely_on(judged: Callable[..., dict[str, Judgement]]) -> None:
