@@ -1,22 +1,19 @@
 """Parameters and operations of a system, counted without running it, under the conventions that papers use.
 
-Operations are counted by torch's ``FlopCounterMode`` on the meta device, stage by stage, through the same
-marks that are timed. It counts 2 for each multiply and add of convolutions, matrix products and attention;
+Operations are counted by ``harness.measure.flops`` (torch's ``FlopCounterMode``) on the meta device, stage by
+stage, through the same marks that are timed. It counts 2 for each multiply and add of convolutions, matrix products and attention;
 everything else counts nothing, RoIAlign and non-maximum suppression included (the paper leaves suppression
 out as well: caption of Table 6). Every attention here is either spelt out or
 ``scaled_dot_product_attention``, both of which the counter sees; ``torch.nn.MultiheadAttention``'s fast path,
-which it does not see, is used nowhere. Of the kernels of fused attention, torch 2.11 has no formula for the
-CPU's; it is added here.
+which it does not see, is used nowhere.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import torch
-from torch.utils.flop_counter import FlopCounterMode, flop_registry, sdpa_flop_count
+from typing import Literal
 
 from experiments.vilt.configuration import SystemConfiguration
 from experiments.vilt.systems import System, build_system
+from harness.measure.flops import flops_by_stage
 
 __all__ = ["CONVENTIONS", "Convention", "Count", "StageCount", "count", "count_system"]
 
@@ -97,22 +94,8 @@ def count(configuration: SystemConfiguration) -> Count:
 
 def count_system(system: System) -> Count:
     """Count one request of a built system, on whatever device it is."""
-    totals: list[tuple[str, int]] = []
-    with FlopCounterMode(display=False, custom_mapping=_missing_formulas()) as counter:
-        system(lambda stage: totals.append((stage, counter.get_total_flops())))
-    stages, before = [], 0
-    for name, total in totals:
+    stages = []
+    for name, flops in flops_by_stage(system).by_stage.items():
         kind: Literal["cnn", "transformer"] = "transformer" if name in TRANSFORMER_STAGES else "cnn"
-        stages.append(StageCount(name, kind, total - before))
-        before = total
+        stages.append(StageCount(name, kind, flops))
     return Count(system.configuration, system.parameters_by_component(), tuple(stages))
-
-
-def _missing_formulas() -> dict[Any, Any]:
-    """The counter's own formula for attention, for the CPU's kernel where this torch has none for it."""
-    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-
-    def attention(query: Any, key: Any, value: Any, *rest: Any, **named: Any) -> int:
-        return int(sdpa_flop_count(query, key, value))
-
-    return {} if kernel in flop_registry else {kernel: attention}
