@@ -1,7 +1,8 @@
 """Parameters and operations of a system, counted without running it, under the conventions that papers use.
 
 Operations are counted by ``harness.measure.flops`` (torch's ``FlopCounterMode``) on the meta device, stage by
-stage, through the same marks that are timed. It counts 2 for each multiply and add of convolutions, matrix products and attention;
+stage, through the same marks that are timed. It counts 2 for each multiply and add of convolutions, matrix
+products and attention;
 everything else counts nothing, RoIAlign and non-maximum suppression included (the paper leaves suppression
 out as well: caption of Table 6). Every attention here is either spelt out or
 ``scaled_dot_product_attention``, both of which the counter sees; ``torch.nn.MultiheadAttention``'s fast path,

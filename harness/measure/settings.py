@@ -65,7 +65,7 @@ class TimingSettings(BaseModel):
     Probes of the machine's own ceilings: ``probe_seconds`` each, matrix products in ``probe_dtypes`` (torch
     names); ``probe_matmul_size`` and ``probe_copy_bytes`` fix their sizes, None lets the probe choose.
 
-    Busy rule: a round is dropped, in all arms alike, where a probe bracketing one of its visits falls under
+    Busy rule: a round is dropped, in all arms alike, where the median of a probe's readings falls under
     ``busy_fraction`` of the reference (90th percentile of the run's probes), or where other processes and the
     hypervisor took more than ``maximum_foreign_share`` of the CPUs' capacity. Fewer than
     ``minimum_kept_rounds`` kept rounds are reported as not enough.

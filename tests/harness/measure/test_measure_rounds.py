@@ -315,3 +315,8 @@ def test_no_arms_or_nameless_arms_are_refused() -> None:
 
 def ignore(mark: Mark) -> None:
     """An arm that does nothing."""
+
+
+def test_a_single_low_reading_among_the_probes_of_a_round_is_noise() -> None:
+    rates = [100.0] * 6 + [100.0, 40.0, 100.0] + [100.0] * 30
+    assert timed(rates=rates, busy_fraction=0.75).rounds["kept"].all()
