@@ -1,8 +1,9 @@
-"""The eleven rows of ViLT's Table 6 as declarations: what the paper prints and what is built to stand for it.
+"""The eleven rows of ViLT's Table 6 as declarations: the tokens that the paper prints and what is built for each.
 
-Sources, unless a row says otherwise: Table 6 of arXiv 2102.03334 (parameters, operations, time, superscript
-tokens; its caption: 40 text tokens where a model's are not reported), Table 7 (backbone, RoI head, kind of
-suppression), section 4.6 (image sizes). No torch in here: the command line reads this.
+Sources, unless a row says otherwise: Table 6 of arXiv 2102.03334 (superscript tokens; its caption: 40 text
+tokens where a model's are not reported), Table 7 (backbone, RoI head, kind of suppression), section 4.6 (image
+sizes). The printed parameters, operations and times stand in ``claims.yaml`` and ``vilt-speed.yaml``. No torch
+in here: the command line reads this.
 """
 
 from dataclasses import dataclass
@@ -32,9 +33,6 @@ class Row:
     slug: str
     label: str
     embedding: Embedding
-    parameters_published: float  # millions, text embedding left out
-    gflops_published: float
-    milliseconds_published: float  # printed with ~
     image_tokens_published: int
     text_tokens_published: int | None  # None: printed as "?"
 
@@ -80,9 +78,6 @@ _DECLARED = (
     _c4(
         "vilbert",
         "ViLBERT",
-        parameters_published=274.3,
-        gflops_published=958.1,
-        milliseconds_published=900,
         image_tokens_published=36,
         text_tokens_published=36,
         fusion="vilbert",
@@ -93,9 +88,6 @@ _DECLARED = (
     _fpn(
         "visualbert",
         "VisualBERT",
-        parameters_published=170.3,
-        gflops_published=425.0,
-        milliseconds_published=925,
         image_tokens_published=36,
         text_tokens_published=128,
         fusion="visualbert",
@@ -105,9 +97,6 @@ _DECLARED = (
     _c4(
         "lxmert",
         "LXMERT",
-        parameters_published=239.8,
-        gflops_published=952.0,
-        milliseconds_published=900,
         image_tokens_published=36,
         text_tokens_published=20,
         fusion="lxmert",
@@ -119,9 +108,6 @@ _DECLARED = (
     _c4(
         "uniter-base",
         "UNITER-Base",
-        parameters_published=154.7,
-        gflops_published=949.9,
-        milliseconds_published=900,
         image_tokens_published=36,
         text_tokens_published=60,
         fusion="single-stream",
@@ -132,9 +118,6 @@ _DECLARED = (
     _c4(
         "oscar-base",
         "OSCAR-Base",
-        parameters_published=154.7,
-        gflops_published=956.4,
-        milliseconds_published=900,
         image_tokens_published=50,
         text_tokens_published=35,
         fusion="single-stream",
@@ -147,9 +130,6 @@ _DECLARED = (
     _c4(
         "vinvl-base",
         "VinVL-Base",
-        parameters_published=157.3,
-        gflops_published=1023.3,
-        milliseconds_published=650,
         image_tokens_published=50,
         text_tokens_published=35,
         fusion="single-stream",
@@ -170,9 +150,6 @@ _DECLARED = (
     _fpn(
         "unicoder-vl",
         "Unicoder-VL",
-        parameters_published=170.3,
-        gflops_published=419.7,
-        milliseconds_published=925,
         image_tokens_published=100,
         text_tokens_published=None,
         fusion="single-stream",
@@ -183,9 +160,6 @@ _DECLARED = (
     _fpn(
         "imagebert",
         "ImageBERT",
-        parameters_published=170.3,
-        gflops_published=420.6,
-        milliseconds_published=925,
         image_tokens_published=100,
         text_tokens_published=44,
         fusion="single-stream",
@@ -197,9 +171,6 @@ _DECLARED = (
         slug="pixel-bert-x152",
         label="Pixel-BERT-X152",
         embedding="grid",
-        parameters_published=144.3,
-        gflops_published=185.8,
-        milliseconds_published=160,
         image_tokens_published=146,
         text_tokens_published=None,
         image_size=(600, 1000),
@@ -215,9 +186,6 @@ _DECLARED = (
         slug="pixel-bert-r50",
         label="Pixel-BERT-R50",
         embedding="grid",
-        parameters_published=94.9,
-        gflops_published=136.8,
-        milliseconds_published=60,
         image_tokens_published=260,
         text_tokens_published=None,
         image_size=(800, 1333),
@@ -233,9 +201,6 @@ _DECLARED = (
         slug="vilt-b32",
         label="ViLT-B/32",
         embedding="linear",
-        parameters_published=87.4,
-        gflops_published=55.9,
-        milliseconds_published=15,
         image_tokens_published=200,
         text_tokens_published=40,
         image_size=(384, 640),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.vilt.configuration import SystemConfiguration
@@ -188,6 +188,12 @@ def _measured(system: System, count: Count, result: TimingResult, name: str) -> 
     for quantile, percentile in summary.percentiles.items():
         record[f"latency_p{round(100 * quantile)}_ms"] = percentile.value / 1e6 if percentile else None
     record |= {f"stage_ms_{stage.name}": stage.median_nanoseconds / 1e6 for stage in summary.stages}
-    shares = {stage.name: 100 * stage.share for stage in summary.stages}
-    record["visual_share_percent"] = sum(shares.get(stage, 0.0) for stage in system.visual_stages)
+    record["visual_share_percent"] = _share_percent(result, name, system.visual_stages)
     return record
+
+
+def _share_percent(result: TimingResult, name: str, stages: Sequence[str]) -> float:
+    """Return the median over kept rounds of the share of an arm's time that ``stages`` take, in percent."""
+    from harness.measure.summaries import round_shares
+
+    return 100 * float(round_shares(result.samples, name, stages).median())

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-PLAIN_SECONDS = 10.0
+PLAIN_SECONDS = 30.0
 
 
 @dataclass
@@ -21,6 +21,7 @@ class Tally:
     within: dict[str, tuple[int, int]] = field(default_factory=dict)
     predicted: float | None = None
     started: float = field(default_factory=time.monotonic)
+    pace: list[tuple[float, float]] = field(default_factory=list)
 
     @property
     def share(self) -> float:
@@ -29,11 +30,17 @@ class Tally:
         return min(1.0, (self.finished + parts) / self.total) if self.total else 1.0
 
     def seconds_left(self) -> float | None:
-        """Return the time left at the present pace, or what was predicted while there is no pace yet."""
-        elapsed = time.monotonic() - self.started
-        if self.share > 0.02:
-            return elapsed * (1 - self.share) / self.share
-        return max(0.0, self.predicted - elapsed) if self.predicted else None
+        """Return the time left at the pace since the first sign of progress, or what was predicted while there is none.
+
+        What came before that sign (starting workers, building models) is not part of the pace.
+        """
+        now = time.monotonic()
+        if (self.within or self.finished) and (not self.pace or self.pace[-1][1] != self.share):
+            self.pace.append((now, self.share))
+        if len(self.pace) < 2:
+            return max(0.0, self.predicted - (now - self.started)) if self.predicted else None
+        (first, before), (last, share) = self.pace[0], self.pace[-1]
+        return max(0.0, (1 - share) * (last - first) / max(share - before, 1e-9) - (now - last))
 
     def line(self) -> str:
         """Return done of total, failures, running and time left, as one line of text."""

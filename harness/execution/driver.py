@@ -133,12 +133,14 @@ def _inline(sweep: Sweep, display: Display) -> None:
     reader = EventReader(sweep.folder / "events-inline.jsonl")
     worker = SweepWorker("inline", _NoJob(), reader, list(sweep.pending))
     sweep.workers.append(worker)
-    for trial in list(sweep.pending.values()):
-        execute(_order(sweep, [trial], None), sweep.folder / "events-inline.jsonl", "inline")
+
+    def follow() -> None:
         collect(sweep)
         display.update()
-        if sweep.outcome.code_moved:
-            return
+
+    order = _order(sweep, list(sweep.pending.values()), None)
+    execute(order, sweep.folder / "events-inline.jsonl", "inline", follow)
+    collect(sweep)
 
 
 class _NoJob:

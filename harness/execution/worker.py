@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,8 @@ def work(order_path: str, events_path: str, worker: str) -> None:
     execute(order, Path(events_path), worker)
 
 
-def execute(order: Order, events_path: Path, worker: str) -> None:
-    """Run every trial of an order that nobody else has taken or finished."""
+def execute(order: Order, events_path: Path, worker: str, after_trial: Callable[[], None] = lambda: None) -> None:
+    """Run every trial of an order that nobody else has taken or finished; call ``after_trial`` after each."""
     events = EventWriter(events_path)
     try:
         function = resolve(order.function, tuple(Path(folder) for folder in order.search))
@@ -53,6 +54,7 @@ def execute(order: Order, events_path: Path, worker: str) -> None:
         context = _Context(order, store, function, _environment(order), worker, events)
         for trial in order.trials:
             _take(context, trial)
+            after_trial()
         events.write("end")
     finally:
         events.close()

@@ -111,6 +111,18 @@ def log_ratios_by_round(
     return ratios.rename("log_ratio")
 
 
+def round_shares(samples: pd.DataFrame, arm: str, stages: Sequence[str]) -> pd.Series:
+    """Return the share of an arm's time that ``stages`` take together, by kept round.
+
+    On a device with a stream the stages have passes of their own; there the share is of those passes. A round
+    without one of the stages gives NaN.
+    """
+    quantity = "staged" if (samples["quantity"] == "staged").any() else "request"
+    whole = round_medians(samples, arm, quantity)
+    parts = [round_medians(samples, arm, quantity, stage).reindex(whole.index) for stage in stages]
+    return pd.concat(parts, axis=1).sum(axis=1, skipna=False) / whole
+
+
 def _stage_summaries(samples: pd.DataFrame, arm: str, quantity: str) -> tuple[StageSummary, ...]:
     # On a device with a stream the stages have passes of their own; there the share is of those passes.
     rows = samples[(samples["arm"] == arm) & samples["kept"]]

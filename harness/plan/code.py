@@ -16,6 +16,7 @@ import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 
@@ -61,15 +62,26 @@ def _own_source(name: str) -> Path | None:
     """Return the source file of a module that belongs to the user or the project, else None."""
     if name.partition(".")[0] in sys.stdlib_module_names:
         return None
-    try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError, AttributeError):
-        return None
+    spec = _find(name)
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return None
     path = Path(spec.origin).resolve()
     installed = [Path(sysconfig.get_path(kind)).resolve() for kind in ("purelib", "platlib", "stdlib")]
     return None if any(path.is_relative_to(folder) for folder in installed) else path
+
+
+def _find(name: str) -> ModuleSpec | None:
+    """Return where a module lies without importing its packages: they may take seconds, and we only read them."""
+    parts = name.split(".")
+    try:
+        spec = importlib.util.find_spec(parts[0])
+        for depth in range(2, len(parts) + 1):
+            if spec is None or spec.submodule_search_locations is None:
+                return None
+            spec = PathFinder.find_spec(".".join(parts[:depth]), list(spec.submodule_search_locations))
+    except (ImportError, ValueError, AttributeError):
+        return None
+    return spec
 
 
 def _imports(tree: ast.Module, name: str, is_package: bool) -> Iterator[str]:

@@ -7,9 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import pandas
-
-from harness.measure.summaries import log_ratios_by_round, round_medians
+from harness.measure.summaries import log_ratios_by_round, round_shares
 from harness.plan.state import PlanState, TrialState
 from harness.plan.trials import canonical
 from harness.spec.claims import Arm, Claim, RatioClaim, ValueClaim
@@ -171,7 +169,7 @@ def _stage_share(claim: ValueClaim, usable: Sequence[TrialState]) -> Evidence:
     for entry in usable:
         assert entry.counted is not None and claim.samples is not None
         table = read_samples(entry.counted.folder, claim.samples)
-        groups.append(_round_shares(table, _arm_name(entry, claim.arm), claim.stages))
+        groups.append((100 * round_shares(table, _arm_name(entry, claim.arm), claim.stages)).tolist())
     units = sum(len(group) for group in groups)
     if units < MINIMUM_ROUNDS:
         return _too_few_rounds(units)
@@ -179,14 +177,6 @@ def _stage_share(claim: ValueClaim, usable: Sequence[TrialState]) -> Evidence:
         return Evidence(n=units, unfit=f"a round has no samples of {', '.join(claim.stages)}")
     estimate = rounds_in_processes(groups)
     return Evidence(estimate.mean, estimate.low, estimate.high, estimate.n, estimate.mde)
-
-
-def _round_shares(samples: pandas.DataFrame, arm: str, stages: Sequence[str]) -> list[float]:
-    """Return the share of an arm's time that stages take in each kept round; on a GPU, of the passes with marks."""
-    quantity = "staged" if (samples["quantity"] == "staged").any() else "request"
-    whole = round_medians(samples, arm, quantity)
-    parts = [round_medians(samples, arm, quantity, stage).reindex(whole.index) for stage in stages]
-    return (100 * pandas.concat(parts, axis=1).sum(axis=1, skipna=False) / whole).tolist()  # type: ignore[no-any-return]
 
 
 def _paired(

@@ -133,7 +133,8 @@ def _published(claim: Claim) -> str:
 
 
 def _against(claim: Claim, evidence: Evidence, threshold: float) -> str:
-    if isinstance(claim, RatioClaim) and threshold != 1.0 and (evidence.effect > 1) == (claim.direction == "greater"):
+    signed = evidence.low > 1 if claim.at_least is not None else evidence.high < 1
+    if isinstance(claim, RatioClaim) and threshold != 1.0 and signed:
         return f"the difference has the claimed sign, but its whole interval falls short of the {threshold:g} claimed"
     return f"the whole interval lies on the other side of {threshold:g}"
 
