@@ -55,7 +55,7 @@ report: $(VENV)/installed
 	@$(BIN)/harness report $(REPORT)
 
 test: $(VENV)/installed-test
-	@$(BIN)/python -m pytest --quiet
+	@$(BIN)/python -m pytest --quiet --benchmark-disable
 
 test-slow: $(VENV)/installed-test
 	@$(BIN)/python -m pytest --quiet -m slow
