@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from harness.cli.options import store_option
-from harness.errors import UserError
 from harness.store.store import Store
 
 SECONDS = 2.0
@@ -38,10 +37,8 @@ def doctor_command(store: str | None) -> None:
 
 
 def _store(store: Store) -> list[str]:
-    try:
-        store.require_writable()
-    except UserError as error:
-        return [str(error)]
+    if problem := store.problem():
+        return [problem]
     free = shutil.disk_usage(store.root).free
     click.echo(f"store     {store.root}, {free / 2**30:.1f} GiB free")
     return [f"the store's disk has {free / 2**20:.0f} MiB left"] if free < 2**30 else []

@@ -40,16 +40,15 @@ def _drop_answered(sweep: Sweep, worker: SweepWorker) -> None:
 
 def _died(sweep: Sweep, worker: SweepWorker) -> None:
     """A worker ended without saying so: a full disk, or it was killed."""
-    try:
-        sweep.store.require_writable()
-    except UserError as error:
-        sweep.outcome.store_error = str(error)
+    sweep.outcome.store_error = sweep.store.problem()
+    if sweep.outcome.store_error:
         return
     output = worker.job.output()
     if worker.current is None:
         sweep.deaths[""] = sweep.deaths.get("", 0) + 1
         if sweep.deaths[""] > DEATHS_PER_TRIAL:
-            raise UserError(f"{sweep.design.name}: workers end before their first trial; the last one said:\n{output}")
+            last = (output.strip().splitlines() or ["nothing"])[-1]
+            raise UserError(f"{sweep.design.name}: workers end before their first trial; the last one said: {last}")
         return
     _record_death(sweep, worker.current, "killed", "the worker's process ended in the middle of the trial", output)
 

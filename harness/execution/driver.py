@@ -43,7 +43,9 @@ def worker_count(design: Design, jobs: int | None, trials: int) -> int:
     if design.resources.exclusive:
         return min(1, trials)
     fitting = max(1, available_cpus() // design.resources.cpus)
-    return max(0, min(jobs or fitting, fitting, trials))
+    # Trials that share a GPU slow each other down: several at a time only where they are asked for.
+    wanted = jobs or (1 if design.device == "cuda" else fitting)
+    return max(0, min(wanted, fitting, trials))
 
 
 def run_sweep(
@@ -89,6 +91,12 @@ def run_sweep(
             sweep.outcome.interrupted = True
             stop(sweep)
             collect(sweep)
+        except OSError:
+            # A full disk is told in a sentence; anything else that the system refuses is a fault of ours.
+            stop(sweep)
+            sweep.outcome.store_error = store.problem()
+            if not sweep.outcome.store_error:
+                raise
     return sweep.outcome
 
 

@@ -102,6 +102,8 @@ def read_attempt(folder: Path) -> Attempt | None:
         raise DamagedAttempt(f"{folder / COMPLETE}: is damaged") from error
     data = _checked_bytes(folder / ATTEMPT_FILE, expected)
     document = json.loads(data)
+    if document.get("format") != FORMAT:
+        raise DamagedAttempt(f"{folder}: has the format {document.get('format')}, and this version reads {FORMAT}")
     failure = document.pop("failure")
     document["records"] = tuple(document["records"])
     return Attempt(failure=Failure(**failure) if failure else None, **document)

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import uuid
@@ -51,17 +52,25 @@ class Store:
         Raises:
             UserError: it cannot be written, or the disk is full.
         """
+        problem = self.problem()
+        if problem:
+            raise UserError(problem)
+
+    def problem(self) -> str:
+        """Return the sentence that says why the store cannot be written; empty where it can."""
         probe = self.root / f"{TEMPORARY}{uuid.uuid4().hex}"
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             probe.write_bytes(b"\0" * 65536)
             probe.unlink()
         except OSError as error:
-            probe.unlink(missing_ok=True) if self.root.is_dir() else None
-            raise UserError(
+            with contextlib.suppress(OSError):
+                probe.unlink()
+            return (
                 f"the store {self.root} cannot be written: {error.strerror}; "
                 "name another folder with --store or HARNESS_STORE, or make room"
-            ) from error
+            )
+        return ""
 
     def attempts_folder(self, experiment: str, trial: str) -> Path:
         return self.root / experiment / "attempts" / trial

@@ -206,7 +206,8 @@ def test_fresh_processes_share_nothing(workplace: Workplace) -> None:
     assert len(workers) == 3
 
 
-def test_a_full_disk_ends_the_run_with_a_sentence(workplace: Workplace) -> None:
+@pytest.mark.parametrize("executor", ["local", "inline"])
+def test_a_full_disk_ends_the_run_with_a_sentence(workplace: Workplace, executor: str) -> None:
     """A store on a small file system of its own: nothing half-written is read as done, and there is no traceback."""
     disk = workplace.folder / "disk"
     disk.mkdir()
@@ -215,7 +216,7 @@ def test_a_full_disk_ends_the_run_with_a_sentence(workplace: Workplace) -> None:
         pytest.skip("mounting a small file system needs root")
     try:
         write(workplace, "draw", 300)
-        found = workplace.harness("run", "sweep.yaml", "--store", str(disk / "results"))
+        found = workplace.harness("run", "sweep.yaml", "--store", str(disk / "results"), "--executor", executor)
         assert found.status == 2, found
         assert "cannot be written: No space left on device" in found.err and "Traceback" not in found.err
         planned = json.loads(workplace.harness("plan", "sweep.yaml", "--json", "--store", str(disk / "results")).out)

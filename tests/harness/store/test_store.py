@@ -122,6 +122,11 @@ def test_a_flipped_byte_is_noticed(tmp_path: Path, name: str) -> None:
         read_attempt(folder) if name == "attempt.json" else read_samples(folder, "latency")
 
 
+def test_an_attempt_of_another_format_is_not_guessed_at(tmp_path: Path) -> None:
+    with pytest.raises(DamagedAttempt, match="has the format 99, and this version reads 1"):
+        read_attempt(write_attempt(tmp_path, attempt(format=99), {}, None))
+
+
 def test_a_store_lists_complete_attempts_and_names_damaged_ones(tmp_path: Path) -> None:
     store = Store(tmp_path)
     folder = store.attempts_folder("small", "t1")
