@@ -12,7 +12,7 @@ from harness.plan.state import PlanState, TrialState
 from harness.plan.trials import canonical
 from harness.spec.claims import Arm, Claim, RatioClaim, ValueClaim
 from harness.spec.models import level_name
-from harness.store.attempt import read_samples
+from harness.store.attempt import read_samples, sample_names
 from harness.verdicts.intervals import Estimate, rounds_in_processes, t_estimate
 from harness.verdicts.rules import Evidence
 
@@ -50,6 +50,8 @@ def gather(claim: Claim, state: PlanState, *, stale: bool = False) -> Evidence:
     unequal = _failed_gates(observed.values())
     if unequal:
         return Evidence(unequal=unequal, trials=trials)
+    if claim.samples is not None and (untimed := _untimed(usable, claim.samples)):
+        return Evidence(missing=untimed, trials=trials)
     if isinstance(claim, RatioClaim):
         return replace(_ratio(claim, usable, observed), trials=trials)
     if claim.stages:
@@ -98,6 +100,16 @@ def _failed_gates(groups: Iterable[Sequence[_Observation]]) -> str:
     return "; ".join(dict.fromkeys(failed))
 
 
+def _untimed(usable: Sequence[TrialState], samples: str) -> str:
+    """Say why trials have no raw samples, where some have none: a failed check stops the timing of all arms."""
+    for entry in usable:
+        assert entry.counted is not None
+        if samples not in sample_names(entry.counted.folder):
+            every = [_Observation(entry, record) for record in entry.counted.attempt.records]
+            return f"nothing was timed: {_failed_gates([every]) or f'the trial kept no samples {samples!r}'}"
+    return ""
+
+
 def _ratio(claim: RatioClaim, usable: Sequence[TrialState], observed: Mapping[str, list[_Observation]]) -> Evidence:
     """Return the ratio on the log scale: over rounds within processes, or over replicates."""
     if claim.samples is not None:
@@ -105,7 +117,11 @@ def _ratio(claim: RatioClaim, usable: Sequence[TrialState], observed: Mapping[st
             return Evidence(unequal="the arms did not run interleaved in one trial, so their rounds do not pair")
         groups = kept_log_ratios(claim, usable, claim.samples)
         units = sum(len(group) for group in groups)
-        return _from_log(rounds_in_processes(groups)) if units >= MINIMUM_ROUNDS else _too_few_rounds(units)
+        if units < MINIMUM_ROUNDS:
+            return _too_few_rounds(units)
+        if not all(math.isfinite(value) for group in groups for value in group):
+            return Evidence(n=units, unfit="a round has a time of zero")
+        return _from_log(rounds_in_processes(groups))
     pairs = _paired(
         observed["numerator"], observed["denominator"], claim.metric, set(claim.numerator) | set(claim.denominator)
     )

@@ -159,6 +159,23 @@ def test_a_failed_gate_is_not_comparable(judged: Callable[..., dict[str, Judgeme
     assert "slow: the check 'structure' failed: 10 regions, not 36" in found.reason
 
 
+def test_a_failed_gate_of_another_arm_is_the_reason_that_nothing_was_timed(
+    judged: Callable[..., dict[str, Judgement]],
+) -> None:
+    def make(trial: Trial) -> Any:
+        fast, slow = records()
+        return [fast | {"gate_structure": False, "detail_structure": "no boxes"}, slow], None
+
+    share = judged(make)["t.share"]
+    assert share.verdict == "not run"
+    assert share.reason == "nothing was timed: fast: the check 'structure' failed: no boxes"
+
+
+def test_a_trial_that_kept_no_samples_is_not_run(judged: Callable[..., dict[str, Judgement]]) -> None:
+    found = judged(lambda trial: (records(), None))["t.ratio"]
+    assert (found.verdict, found.reason) == ("not run", "nothing was timed: the trial kept no samples 'latency'")
+
+
 def test_damaged_samples_are_named(judged: Callable[..., dict[str, Judgement]], tmp_path: Path) -> None:
     make = lambda trial: (records(), samples(10, 9, 0))  # noqa: E731
     judged(make)
