@@ -24,6 +24,7 @@ class PublishedColumn(_Strict):
     values: dict[str, float] = {}
     claims: str = ""
     approximate: bool = Field(default=False, description="the paper prints them with a tilde")
+    digits: int = Field(default=0, ge=0, le=8, description="digits after the point, as the paper prints them")
 
 
 class Column(_Strict):
@@ -64,6 +65,7 @@ class PictureDeclaration(_Strict):
     published: PublishedColumn | None = None
     unit: str = ""
     logarithmic: bool = False
+    total: str = Field(default="", description="the metric, in ms, that is written at the end of a stages bar")
     groups: dict[str, list[str]] = Field(default={}, description="stages that are drawn as one, by label")
 
 

@@ -110,6 +110,7 @@ def _stages(declaration: PictureDeclaration, results: Results) -> Figure | None:
     shares = 100 * grouped.div(grouped.sum(axis=1), axis=0)
     figure, axes = _canvas(len(levels), 2, width=12.0)
     colours = seaborn.color_palette("colorblind", len(grouped.columns))
+    named = declaration.total in results.table
     positions = range(len(levels))
     for axis, values, label in (
         (axes[0][0], grouped / 1000, "median time of a request (s)"),
@@ -123,8 +124,9 @@ def _stages(declaration: PictureDeclaration, results: Results) -> Figure | None:
         axis.set_yticks(list(positions), [_wrapped(results.label(level)) for level in levels])
         axis.grid(axis="y", visible=False)
         if axis is axes[0][0]:
-            for position, total in zip(positions, left, strict=True):
-                axis.annotate(f" {total:.3g} s", (total, position), va="center", fontsize=10)
+            totals = _medians(results, factor, levels, [declaration.total])[declaration.total] / 1000 if named else left
+            for position, end, total in zip(positions, left, totals, strict=True):
+                axis.annotate(f" {total:.3g} s", (end, position), va="center", fontsize=10)
             axis.set_xlim(0, max(left) * 1.18)
     axes[0][0].invert_yaxis()
     _legend_below(figure, axes[0][0], min(4, len(grouped.columns)))

@@ -39,9 +39,7 @@ class Cell:
         interval = ""
         if self.low is not None and self.high is not None and math.isfinite(self.low) and math.isfinite(self.high):
             interval = f" [{self.low:,.{self.digits}f}, {self.high:,.{self.digits}f}]"
-        # A published figure is printed with the digits that it was published with.
-        sign = "+" if self.signed else ""
-        number = f"{self.value:,.10g}" if self.published else f"{self.value:{sign},.{self.digits}f}"
+        number = f"{self.value:{'+' if self.signed else ''},.{self.digits}f}"
         return f"{'~' if self.approximate else ''}{number}{interval}"
 
 
@@ -99,7 +97,10 @@ def build_table(declaration: TableDeclaration, results: Results) -> Table:
 def _published(figure: float | None, column: Column) -> Cell:
     if figure is None or column.published is None:
         return Cell(text=NOTHING)
-    return Cell(figure, unit=column.unit, published=True, approximate=column.published.approximate)
+    published = column.published
+    # A published figure keeps the digits it was printed with, and loses none that it has.
+    digits = max(published.digits, len(f"{figure:.10g}".partition(".")[2]))
+    return Cell(figure, unit=column.unit, digits=digits, published=True, approximate=published.approximate)
 
 
 def _difference(ours: Cell, theirs: Cell) -> Cell:

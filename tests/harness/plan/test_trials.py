@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import SMALL_SPEC as SPEC
 
 from harness.errors import UserError
 from harness.plan.design import Design, make_design
@@ -15,18 +16,6 @@ from harness.plan.trials import Trial, canonical, expand
 from harness.spec.load import load_experiment
 
 Write = Callable[..., Path]
-
-SPEC = """
-experiment: small
-title: A small experiment
-trial: small_trials:draw
-factors:
-  index: [0, 1, 2]
-  alpha: [0.5, 2]
-replicates: 2
-profiles:
-  laptop: {fidelity: proxy}
-"""
 
 GOLDEN = {
     "alpha=0.5-r0-889cdd4283dbf29a",
