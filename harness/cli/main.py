@@ -70,6 +70,9 @@ def main() -> None:
     except UserError as error:
         print(f"harness: {error}", file=sys.stderr)
         status = UNUSABLE_INPUT
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())
+        status = 0
     except click.exceptions.Abort:
         status = INTERRUPTED
     except click.ClickException as error:
