@@ -44,7 +44,9 @@ def exported(workplace: Workplace, *arguments: str) -> list[dict[str, str]]:
 
 
 def attempts(workplace: Workplace) -> list[Path]:
-    return [p.parent for p in (workplace.folder / "results").glob("sweep/attempts/*/*/COMPLETE")]
+    """Return the complete attempts; one that was shot between its marker and its name has only a temporary one."""
+    found = (workplace.folder / "results").glob("sweep/attempts/*/*/COMPLETE")
+    return [path.parent for path in found if not path.parent.name.startswith(".tmp-")]
 
 
 @pytest.mark.parametrize("executor", ["local", "inline"])
