@@ -76,7 +76,7 @@ def run_sweep(
         min(design.resources.cpus, available_cpus()),
         {entry.trial.id: _ordered(entry) for entry in wanted},
         Tally(len(wanted), predicted=predicted),
-        Outcome(run),
+        Outcome(),
     )
     write_json(folder / "run.json", _description(sweep, executor))
     with Display(design.name, sweep.tally) as display:

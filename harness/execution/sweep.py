@@ -18,9 +18,6 @@ from harness.store.store import Store
 class Outcome:
     """How a run of a sweep ended."""
 
-    run: str
-    executed: int = 0
-    failed: int = 0
     interrupted: bool = False
     code_moved: bool = False
     store_error: str = ""
@@ -90,8 +87,6 @@ def settle(sweep: Sweep, trial: str, failed: bool) -> None:
         return
     sweep.tally.finished += 1
     sweep.tally.failed += failed
-    sweep.outcome.executed += 1
-    sweep.outcome.failed += failed
 
 
 def stop(sweep: Sweep) -> None:

@@ -27,13 +27,6 @@ QUICK = TimingSettings(
 )  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def threads() -> object:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
 def test_systems_are_timed_with_stages_that_sum_to_the_whole() -> None:
     run = Run(replicate=1)
     records = {record["system"]: record for record in time_systems(run=run, system=SMALL, timing=QUICK, threads=1)}
