@@ -7,18 +7,43 @@ from typing import Any
 
 import click
 
+from harness.cli.certify import certify_machine, check_choices, current_certificate
 from harness.cli.options import store_option
+from harness.errors import UserError
 from harness.store.store import Store
 
 SECONDS = 2.0
 FOREIGN_SHARE = 0.10
 SPREAD = 0.85
+PAIRS = 60
+LARGEST_BATCH = 1024
 
 
 @click.command("doctor")
 @store_option
-def doctor_command(store: str | None) -> None:
+@click.option("--certify", is_flag=True, help="Make the A/A certificate: about a minute of timing identical arms.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+              help="The certificate's device.")  # fmt: skip
+@click.option("--dtype", default="float32", show_default=True, metavar="TYPE", help="The certificate's torch dtype.")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Its torch threads (default: all CPUs).")
+@click.option("--batch", type=click.IntRange(1, LARGEST_BATCH), metavar="N", help="Items a request (default: 1).")
+@click.option("--pairs", type=click.IntRange(min=1), metavar="N", help=f"Identical pairs to time (default: {PAIRS}).")
+def doctor_command(
+    store: str | None,
+    certify: bool,
+    device: str,
+    dtype: str,
+    threads: int | None,
+    batch: int | None,
+    pairs: int | None,
+) -> None:
     """Show the machine, its ceilings and what else is running, and say what would spoil a measurement."""
+    check_choices(dtype, threads)
+    if certify:
+        certify_machine(Store.at(store), device, dtype, batch or 1, pairs or PAIRS, threads)
+        return
+    if batch is not None or pairs is not None:
+        raise UserError(f"{'--batch' if batch is not None else '--pairs'}: is used with --certify only")
     from harness.measure.environment import describe_environment
 
     environment = describe_environment(load_torch=True)
@@ -30,6 +55,7 @@ def doctor_command(store: str | None) -> None:
     gpus = torch.get("gpus") or []
     click.echo("GPU       " + (", ".join(str(gpu.get("name")) for gpu in gpus) or "none that torch can use"))
     advice = _store(Store.at(store)) + _cpu(environment) + _probes()
+    click.echo(current_certificate(Store.at(store), environment, device, dtype, threads))
     for sentence in advice:
         click.echo(f"note: {sentence}")
     if not advice:

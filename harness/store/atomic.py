@@ -33,6 +33,21 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, to_json(value))
 
 
+def write_json_once(path: Path, value: Any) -> None:
+    """Write JSON under a name that nobody has taken; the file is there whole or not at all.
+
+    Raises:
+        FileExistsError: the file is there already; it is left as it is.
+    """
+    temporary = path.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
+    try:
+        _write_through(temporary, to_json(value))
+        os.link(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
 def to_json(value: Any) -> bytes:
     return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
 

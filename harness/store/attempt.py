@@ -17,10 +17,20 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 ATTEMPT_FILE = "attempt.json"
+ATTEMPTS = "attempts"
+"""The folder of an experiment in a store that its attempts lie in."""
 
 
 class DamagedAttempt(Exception):
-    """A file of a complete attempt is missing or has other bytes than were written."""
+    """A file of a complete attempt is missing or has other bytes than were written.
+
+    The sentence names the path below the store, so that it reads alike wherever the store lies.
+    """
+
+    def __init__(self, path: Path, problem: str) -> None:
+        parts = path.parts
+        start = max(0, len(parts) - 1 - parts[::-1].index(ATTEMPTS) - 1) if ATTEMPTS in parts else 0
+        super().__init__(f"{Path(*parts[start:])}: {problem}")
 
 
 @dataclass(frozen=True)
@@ -96,17 +106,20 @@ def read_attempt(folder: Path) -> Attempt | None:
         marker = (folder / COMPLETE).read_bytes()
     except OSError:
         return None
+    hashes = _hashes(folder, marker)
+    if ATTEMPT_FILE not in hashes:
+        raise DamagedAttempt(folder / COMPLETE, "is damaged")
+    data = _checked_bytes(folder / ATTEMPT_FILE, hashes[ATTEMPT_FILE]["sha256"])
     try:
-        expected = json.loads(marker)[ATTEMPT_FILE]["sha256"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DamagedAttempt(f"{folder / COMPLETE}: is damaged") from error
-    data = _checked_bytes(folder / ATTEMPT_FILE, expected)
-    document = json.loads(data)
-    if document.get("format") != FORMAT:
-        raise DamagedAttempt(f"{folder}: has the format {document.get('format')}, and this version reads {FORMAT}")
-    failure = document.pop("failure")
-    document["records"] = tuple(document["records"])
-    return Attempt(failure=Failure(**failure) if failure else None, **document)
+        document = json.loads(data)
+        if document.get("format") != FORMAT:
+            raise DamagedAttempt(folder, f"has the format {document.get('format')}, and this version reads {FORMAT}")
+        failure = document.pop("failure")
+        document["records"] = tuple(document["records"])
+        return Attempt(failure=Failure(**failure) if failure else None, **document)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        # Its hash is right, so somebody wrote both.
+        raise DamagedAttempt(folder / ATTEMPT_FILE, "does not hold an attempt") from error
 
 
 def read_samples(folder: Path, name: str) -> pandas.DataFrame:
@@ -120,23 +133,74 @@ def read_samples(folder: Path, name: str) -> pandas.DataFrame:
     import pandas
 
     file = f"{name}.parquet"
-    hashes = json.loads((folder / COMPLETE).read_bytes())
+    hashes = _hashes(folder, (folder / COMPLETE).read_bytes())
     if file not in hashes:
-        raise DamagedAttempt(f"{folder}: has no samples '{name}'")
-    return pandas.read_parquet(io.BytesIO(_checked_bytes(folder / file, hashes[file]["sha256"])))
+        raise DamagedAttempt(folder, f"has no samples '{name}'")
+    data = _checked_bytes(folder / file, hashes[file]["sha256"])
+    try:
+        return pandas.read_parquet(io.BytesIO(data))
+    except (ValueError, OSError) as error:
+        raise DamagedAttempt(folder / file, "does not hold a table") from error
 
 
 def sample_names(folder: Path) -> list[str]:
-    """Return the names of the sample tables in a complete attempt."""
-    hashes = json.loads((folder / COMPLETE).read_bytes())
+    """Return the names of the sample tables in a complete attempt.
+
+    Raises:
+        DamagedAttempt: the marker is damaged.
+    """
+    hashes = _hashes(folder, (folder / COMPLETE).read_bytes())
     return [name.removesuffix(".parquet") for name in hashes if name.endswith(".parquet") and "/" not in name]
+
+
+def check_files(folder: Path) -> list[str]:
+    """Return a sentence for each file of a complete attempt that is missing, has other bytes, or is not listed.
+
+    The whole folder is read. The marker itself must stand as it was written, to the byte: nothing can change unseen,
+    except by whoever writes a marker anew; a report's manifest holds the markers' own hashes for that.
+    """
+    try:
+        marker = (folder / COMPLETE).read_bytes()
+        hashes = _hashes(folder, marker)
+    except OSError as error:
+        return [f"{folder / COMPLETE}: {error.strerror}"]
+    except DamagedAttempt as error:
+        return [str(error)]
+    found = [] if marker == to_json(hashes) else [f"{folder / COMPLETE}: is damaged"]
+    for name, expected in hashes.items():
+        try:
+            data = _checked_bytes(folder / name, expected["sha256"])
+        except DamagedAttempt as error:
+            found.append(str(error))
+            continue
+        if len(data) != expected["bytes"]:
+            found.append(f"{folder / COMPLETE}: gives another size for {name} than it has")
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    found += [f"{folder / name}: is not listed in {COMPLETE}" for name in sorted(present - hashes.keys() - {COMPLETE})]
+    return found
+
+
+def _hashes(folder: Path, marker: bytes) -> dict[str, dict[str, Any]]:
+    """Return what a marker says of each file: its SHA-256 and its size in bytes.
+
+    Raises:
+        DamagedAttempt: the marker does not say so.
+    """
+    try:
+        hashes: dict[str, dict[str, Any]] = json.loads(marker)
+        usable = all(isinstance(entry["sha256"], str) and isinstance(entry["bytes"], int) for entry in hashes.values())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedAttempt(folder / COMPLETE, "is damaged") from error
+    if not usable:
+        raise DamagedAttempt(folder / COMPLETE, "is damaged")
+    return hashes
 
 
 def _checked_bytes(path: Path, expected: str) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DamagedAttempt(f"{path}: {error.strerror}") from error
+        raise DamagedAttempt(path, str(error.strerror)) from error
     if hashlib.sha256(data).hexdigest() != expected:
-        raise DamagedAttempt(f"{path}: its bytes are not those that were written")
+        raise DamagedAttempt(path, "its bytes are not those that were written")
     return data

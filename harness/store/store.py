@@ -22,7 +22,7 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.store.atomic import TEMPORARY, to_json, write_bytes
-from harness.store.attempt import Attempt, DamagedAttempt, read_attempt
+from harness.store.attempt import ATTEMPTS, Attempt, DamagedAttempt, read_attempt
 
 DEFAULT_STORE = "results"
 
@@ -73,7 +73,7 @@ class Store:
         return ""
 
     def attempts_folder(self, experiment: str, trial: str) -> Path:
-        return self.root / experiment / "attempts" / trial
+        return self.root / experiment / ATTEMPTS / trial
 
     def claims_folder(self, experiment: str) -> Path:
         return self.root / experiment / "claims"
@@ -128,7 +128,7 @@ class Store:
     def trial_ids(self, experiment: str) -> set[str]:
         """Return the trials of an experiment that have an attempt folder."""
         try:
-            return set(os.listdir(self.root / experiment / "attempts"))
+            return set(os.listdir(self.root / experiment / ATTEMPTS))
         except OSError:
             return set()
 
