@@ -48,6 +48,11 @@ def fragile(*, run: Any, index: int, mode: str = "raise") -> dict[str, Any]:
     return {"value": 1.0}
 
 
+def arms(*, run: Any, arm: str = "a", level: float = 0.0, setting: str = "s") -> dict[str, Any]:
+    """An arm of a synthetic sweep; the tests make its records up."""
+    return {"value": float(run.stream("noise").numpy.normal())}
+
+
 def pair(*, run: Any, system: Mapping[str, float], threads: int = 1) -> list[dict[str, Any]]:
     noise = run.stream("noise").numpy
     return [

@@ -10,10 +10,8 @@ from typing import Any
 import click
 
 from harness.errors import UserError
-from harness.plan.code import fingerprint
 from harness.plan.design import Design, make_design
-from harness.plan.state import PlanState, examine
-from harness.plan.trials import Trial, expand
+from harness.plan.state import PlanState, state_of
 from harness.spec.find import find_experiment
 from harness.spec.yaml_source import parse_yaml
 from harness.store.store import Store
@@ -52,9 +50,12 @@ class Selection:
     """What SPEC and its options select."""
 
     design: Design
-    trials: Sequence[Trial]
     store: Store
     state: PlanState
+
+    def again(self) -> Selection:
+        """Return the same selection with the store as it is now."""
+        return Selection(self.design, self.store, state_of(self.design, self.store))
 
 
 def select(
@@ -73,9 +74,8 @@ def select(
     design = make_design(
         find_experiment(spec), profile, replicates=replicates, overrides=_overrides(settings), device=device
     )
-    trials = expand(design)
     place = Store.at(store)
-    return Selection(design, trials, place, examine(design, trials, place, fingerprint(design.function.name).digest))
+    return Selection(design, place, state_of(design, place))
 
 
 def _overrides(settings: Sequence[str]) -> dict[str, Any]:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from harness.cli.main import INTERRUPTED, SOME_FAILED, UNUSABLE_INPUT
 from harness.cli.options import Selection, design_options, select
+from harness.cli.stages import Stages, refuse_undecidable, saving
+from harness.errors import UserError
 from harness.execution import claims
 from harness.execution.display import duration
 from harness.execution.driver import EXECUTORS, Outcome, run_sweep, worker_count
 from harness.plan.device import require_device
-from harness.plan.state import due, predicted_seconds
+from harness.plan.lock import lock_plan
+from harness.plan.state import TrialState, predicted_seconds
 from harness.spec.arms import check_arms
 
 TRACEBACKS_SHOWN = 3
@@ -26,31 +31,75 @@ TRACEBACKS_SHOWN = 3
 @click.option("--retry-failed", is_flag=True, help="Run failed trials again.")
 @click.option("--stale", type=click.Choice(["rerun", "keep"]), default="rerun", show_default=True,
               help="What becomes of results made with other code.")  # fmt: skip
-def run_command(executor: Any, jobs: int | None, retry_failed: bool, stale: str, **options: Any) -> int:
-    """Run the trials of SPEC that are missing. Interrupt it when you like: what is finished stays finished."""
+@click.option("--underpowered", is_flag=True, help="Run a plan that can hardly decide its claims; the report says so.")
+def run_command(
+    executor: Any, jobs: int | None, retry_failed: bool, stale: str, underpowered: bool, **options: Any
+) -> int:
+    """Run the trials of SPEC that are missing. Interrupt it when you like: what is finished stays finished.
+
+    Where the spec declares looks, the sweep stops as soon as every confirmatory claim is decided. Where it tunes,
+    tuning trials run first, and each arm's best levels are frozen before any trial that is reported.
+    """
     selection = select(**options)
     check_arms(selection.design.experiment)
     require_device(selection.design.device)
-    state = selection.state
     claims.clear_dead(selection.store.claims_folder(selection.design.name))
-    wanted = due(state, retry_failed=retry_failed, keep_stale=stale == "keep")
-    for sentence in state.damaged:
+    for sentence in selection.state.damaged:
         click.echo(f"damaged and ignored: {sentence}", err=True)
+    how = _How(executor, jobs, retry_failed, stale == "keep")
+    stages = Stages(selection, retry_failed, stale == "keep")
+    wanted = stages.wanted()
     if not wanted:
-        return _nothing_to_do(selection, stale)
-    workers = worker_count(selection.design, jobs, len(wanted))
-    predicted = predicted_seconds(state, wanted, workers)
-    click.echo(_announcement(selection, len(wanted), workers, predicted), err=True)
+        return _nothing_to_do(stages.selection, stale)
+    unsure = refuse_undecidable(stages.selection, allowed=underpowered)
+    selection.store.require_writable()
+    lock_plan(stages.selection.state, selection.store, unsure)
+    while wanted:
+        status = _run_stage(stages, wanted, how)
+        if status is not None:
+            return status
+        try:
+            wanted = stages.wanted()
+        except UserError as error:
+            click.echo(f"harness: {error}", err=True)
+            return SOME_FAILED
+    return _conclude(stages.selection, Outcome())
+
+
+@dataclass(frozen=True)
+class _How:
+    executor: Any
+    jobs: int | None
+    retry_failed: bool
+    keep_stale: bool
+
+
+def _run_stage(stages: Stages, wanted: Sequence[TrialState], how: _How) -> int | None:
+    """Run what one stage wants; return an exit status where the sweep cannot go on."""
+    selection = stages.selection
+    workers = worker_count(selection.design, how.jobs, len(wanted))
+    predicted = predicted_seconds(selection.state, wanted, workers)
+    click.echo(_announcement(stages, len(wanted), workers, predicted), err=True)
     outcome = run_sweep(
-        selection.design, wanted, selection.store, state.code, executor=executor, jobs=jobs, predicted=predicted
+        selection.design,
+        wanted,
+        selection.store,
+        selection.state.code,
+        executor=how.executor,
+        jobs=how.jobs,
+        predicted=predicted,
     )
-    return _conclude(select(**options), outcome)
+    stages.refresh()
+    if outcome.interrupted or outcome.code_moved or outcome.store_error:
+        return _conclude(stages.selection, outcome)
+    return None
 
 
-def _announcement(selection: Selection, wanted: int, workers: int, predicted: float | None) -> str:
-    design = selection.design
-    stale = selection.state.count("stale")
-    parts = [f"{wanted} of {len(selection.trials)} trials to run"]
+def _announcement(stages: Stages, wanted: int, workers: int, predicted: float | None) -> str:
+    design, state = stages.selection.design, stages.selection.state
+    stale = state.count("stale")
+    parts = [f"{wanted} of {len(state.states)} trials to run"]
+    parts += [stages.name()] if stages.name() else []
     parts += [f"{stale} of them because the code changed"] if stale else []
     parts += [f"{workers} at a time", f"on {design.device}"]
     parts += [f"about {duration(predicted)}"] if predicted else []
@@ -63,7 +112,8 @@ def _nothing_to_do(selection: Selection, stale: str) -> int:
     kept = f", {old} stale and kept" if old else ""
     lost = f", {failed} failed (--retry-failed runs them again)" if failed else ""
     done = f"{state.count('done')} of {len(state.states)} trials done"
-    click.echo(f"{selection.design.name}: nothing to run; {done}{kept}{lost}", err=True)
+    saved = f"; {saved}" if (saved := saving(selection)) else ""
+    click.echo(f"{selection.design.name}: nothing to run; {done}{kept}{lost}{saved}", err=True)
     return SOME_FAILED if failed else 0
 
 
@@ -83,6 +133,8 @@ def _conclude(selection: Selection, outcome: Outcome) -> int:
     if len(failures) > TRACEBACKS_SHOWN:
         click.echo(f"\n... and {len(failures) - TRACEBACKS_SHOWN} more failed trials", err=True)
     click.echo(f"{name}: {state.count('done')} of {len(state.states)} trials done, {len(failures)} failed", err=True)
+    if saved := saving(selection):
+        click.echo(f"{name}: {saved}", err=True)
     if outcome.interrupted:
         click.echo(f"{name}: interrupted; the same command goes on where it stopped", err=True)
         return INTERRUPTED

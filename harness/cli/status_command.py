@@ -8,10 +8,8 @@ import click
 
 from harness.cli.options import store_option
 from harness.execution import claims
-from harness.plan.code import fingerprint
 from harness.plan.design import make_design
-from harness.plan.state import examine
-from harness.plan.trials import expand
+from harness.plan.state import state_of
 from harness.spec.find import all_experiments, find_experiment
 from harness.spec.load import Experiment
 from harness.store.store import Store
@@ -38,16 +36,21 @@ def status_command(spec: str | None, profile: str | None, store: str | None) -> 
 
 def _line(experiment: Experiment, profile: str, store: Store) -> str:
     design = make_design(experiment, profile)
-    trials = expand(design)
-    state = examine(design, trials, store, fingerprint(design.function.name).digest)
-    running = sum(_is_held(store, experiment.name, trial.id) for trial in trials)
+    state = state_of(design, store)
+    running = sum(_is_held(store, experiment.name, entry.trial.id) for entry in state.states)
     if not running and not any(entry.counted for entry in state.states):
         return ""
     counts = {name: state.count(name) for name in ("done", "failed", "stale", "missing")}
     counts["missing"] -= min(running, counts["missing"])
     parts = [f"{count} {name}" for name, count in counts.items() if count]
     parts += [f"{running} running"] if running else []
-    return f"{experiment.name} ({profile}): {', '.join(parts)}, of {len(trials)}"
+    text = f"{experiment.name} ({profile}): {', '.join(parts)}, of {len(state.states)}"
+    if design.select is not None:
+        text += "; levels frozen" if state.selection is not None else "; still tuning"
+    made = state.looks_made()
+    if len(design.looks) > 1 and made:
+        text += f"; look at {made[-1]} of at most {design.replicates} replicates made"
+    return text
 
 
 def _is_held(store: Store, experiment: str, trial: str) -> bool:

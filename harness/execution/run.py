@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.execution.streams import Stream
+from harness.spec.models import ALL_STREAMS
 
 if TYPE_CHECKING:
     import pandas
@@ -64,6 +65,7 @@ class Run:
         checkpoint_folder: Path | None = None,
         files: Path | None = None,
         on_progress: Callable[[int, int], None] | None = None,
+        varied_streams: str = ALL_STREAMS,
     ) -> None:
         self.experiment = experiment
         self.replicate = replicate
@@ -76,10 +78,15 @@ class Run:
         self._files = files
         self._on_progress = on_progress
         self._reported = 0.0
+        self._varied = varied_streams
 
     def stream(self, name: str) -> Stream:
-        """Return the named random stream of this replicate (``init``, ``data_order``, ``augment``, ...)."""
-        return Stream(self.experiment, self.replicate, name)
+        """Return the named random stream of this replicate (``init``, ``data_order``, ``augment``, ...).
+
+        Where the spec varies streams one by one, all the others are those of replicate 0.
+        """
+        held = self._varied not in (ALL_STREAMS, name)
+        return Stream(self.experiment, 0 if held else self.replicate, name)
 
     @property
     def checkpoint(self) -> Checkpoint:

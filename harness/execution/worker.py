@@ -24,6 +24,7 @@ from harness.execution.records import RecordError, checked_records
 from harness.execution.run import Run
 from harness.plan.code import fingerprint
 from harness.plan.source import describe_source
+from harness.spec.models import ALL_STREAMS, VARIED_STREAMS
 from harness.spec.signature import RUN_ARGUMENT, TrialFunction, resolve
 from harness.store.atomic import TEMPORARY
 from harness.store.attempt import Attempt, Failure, write_attempt
@@ -135,6 +136,8 @@ def _execute(context: _Context, trial: OrderedTrial, scratch: Path) -> None:
     attempt_id = new_attempt_id(started)
     checkpoint_folder = store.checkpoint_folder(order.experiment, trial.id) / order.code
     context.events.write("started", trial=trial.id)
+    given = dict(trial.parameters)
+    varied = str(given.pop(VARIED_STREAMS, ALL_STREAMS))
     run = Run(
         order.experiment,
         trial.replicate,
@@ -143,12 +146,13 @@ def _execute(context: _Context, trial: OrderedTrial, scratch: Path) -> None:
         checkpoint_folder,
         scratch,
         lambda done, total: context.events.write("progress", trial=trial.id, done=done, total=total),
+        varied,
     )
     records: tuple[dict[str, Any], ...] = ()
     failure = None
     moment = _moment()
     try:
-        arguments = {name: context.function.parameters[name].check(value) for name, value in trial.parameters.items()}
+        arguments = {name: context.function.parameters[name].check(value) for name, value in given.items()}
         returned = context.function.call(**arguments, **{RUN_ARGUMENT: run})
         records = checked_records(returned, trial.blocked)
     except (Exception, SystemExit) as error:

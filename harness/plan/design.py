@@ -6,12 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import UserError, listed, nearest
 from harness.plan.device import resolve_device
 from harness.spec.load import Experiment
-from harness.spec.models import FactorModel, Profile, Resources, Scalar, level_name
+from harness.spec.models import (
+    ALL_STREAMS,
+    VARIED_STREAMS,
+    FactorModel,
+    Profile,
+    Replicates,
+    Resources,
+    Scalar,
+    Select,
+    level_name,
+)
 from harness.spec.signature import Parameter, TrialFunction, reason
 from harness.spec.validation import validated
 from harness.spec.yaml_source import Location
@@ -44,7 +54,11 @@ class Factor:
 
 @dataclass(frozen=True)
 class Design:
-    """What will run: everything that the trials of one spec and profile follow from."""
+    """What will run: everything that the trials of one spec and profile follow from.
+
+    ``looks`` are the numbers of replicates after which claims are judged, the last one being ``replicates``; a sweep
+    without declared looks has that one. ``overrides`` is what the command line changed, for people and for locks.
+    """
 
     experiment: Experiment
     function: TrialFunction
@@ -52,9 +66,15 @@ class Design:
     profile: Profile
     factors: tuple[Factor, ...]
     fixed: Mapping[str, Level]
-    replicates: int
+    looks: tuple[int, ...]
+    select: Select | None
     resources: Resources
     device: str
+    overrides: Mapping[str, Any]
+
+    @property
+    def replicates(self) -> int:
+        return self.looks[-1]
 
     @property
     def name(self) -> str:
@@ -112,7 +132,6 @@ def make_design(
         else:
             fixed[key] = checker.fixed(None, key, value)
     checker.required({*factors, *fixed})
-    resources = _resources(experiment, name, chosen)
     return Design(
         experiment,
         function,
@@ -120,10 +139,41 @@ def make_design(
         chosen,
         tuple(factors.values()),
         fixed,
-        replicates or chosen.replicates or experiment.spec.replicates,
-        resources,
+        _looks(replicates or chosen.replicates or experiment.spec.replicates),
+        _select(experiment, name, chosen, factors),
+        _resources(experiment, name, chosen),
         resolve_device(device or chosen.device or "auto"),
+        {**(overrides or {}), **({"replicates": replicates} if replicates else {})},
     )
+
+
+def _looks(replicates: int | Replicates) -> tuple[int, ...]:
+    return replicates.looks if isinstance(replicates, Replicates) else (replicates,)
+
+
+def _select(experiment: Experiment, name: str, profile: Profile, factors: Mapping[str, Factor]) -> Select | None:
+    """Return what the arms tune, checked against the factors; None where the spec tunes nothing."""
+    if experiment.spec.select is None:
+        if profile.select:
+            at: Location = ("profiles", name, "select")
+            raise experiment.source.error(at, "changes 'select', but the spec has none")
+        return None
+    merged = {**experiment.spec.select.model_dump(), **profile.select}
+    at = ("profiles", name, "select") if profile.select else ("select",)
+    select = validated(Select, experiment.source, merged, at)
+    for key in select.factors:
+        if key not in factors:
+            known = list(factors)
+            raise experiment.source.error(
+                (*at, "factors"), f"no factor '{key}'{nearest(key, known)} (known: {listed(known)})"
+            )
+        if factors[key].blocked:
+            raise experiment.source.error((*at, "factors"), f"'{key}' is blocked; arms that run together share it")
+        level, known = level_name(select.matched[key]), [level.name for level in factors[key].levels]
+        if level not in known:
+            message = f"the factor '{key}' has no level '{level}'{nearest(level, known)} (known: {listed(known)})"
+            raise experiment.source.error((*at, "matched"), message)
+    return select
 
 
 def _resources(experiment: Experiment, name: str, profile: Profile) -> Resources:
@@ -149,6 +199,8 @@ class _Checker:
         return self.experiment.source.error(at, message)
 
     def parameter(self, at: Location | None, key: str) -> Parameter:
+        if key == VARIED_STREAMS:
+            return Parameter(key, TypeAdapter(str), False, ALL_STREAMS, False)
         known = sorted(self.function.parameters)
         if key not in self.function.parameters:
             raise self.error(
@@ -227,7 +279,7 @@ class _Checker:
     def restricted(self, factor: Factor, value: Any) -> Factor:
         """Return the factor with the one level, or the list of levels, that ``--set`` names."""
         wanted = value if isinstance(value, list) else [value]
-        parameter = self.function.parameters[factor.name]
+        parameter = self.parameter(None, factor.name)
         levels = []
         for item in wanted:
             name = level_name(item) if not isinstance(item, dict) else ""

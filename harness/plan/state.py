@@ -5,11 +5,15 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from harness.plan.code import fingerprint
 from harness.plan.design import Design
-from harness.plan.trials import Trial, canonical
+from harness.plan.trials import Trial, canonical, expand
 from harness.store.store import Store, StoredAttempt
+
+if TYPE_CHECKING:
+    from harness.plan.selection import Selection
 
 Status = Literal["done", "failed", "stale", "missing"]
 RETRIED_FAILURES = ("killed", "time limit")
@@ -38,21 +42,40 @@ class TrialState:
 
 @dataclass(frozen=True)
 class PlanState:
-    """All trials of a design with their states."""
+    """All trials of a design with their states; ``selection`` is what tuning has frozen, where the design tunes."""
 
     design: Design
     code: str
     states: Sequence[TrialState]
+    selection: Selection | None = None
 
     def count(self, status: Status) -> int:
         return sum(state.status == status for state in self.states)
+
+    def looks_made(self) -> tuple[int, ...]:
+        """Return the looks, as numbers of replicates, for which no trial is wanting any more."""
+        unsettled = [entry.trial.replicate for entry in self.states if entry.status in ("missing", "stale")]
+        if self.design.select is not None and self.selection is None:
+            return ()
+        return tuple(look for look in self.design.looks if not any(replicate < look for replicate in unsettled))
 
     @property
     def damaged(self) -> list[str]:
         return [sentence for state in self.states for sentence in state.damaged]
 
 
-def examine(design: Design, trials: Sequence[Trial], store: Store, code: str) -> PlanState:
+def state_of(design: Design, store: Store) -> PlanState:
+    """Return the state of a design's trials in a store, with the code as it is now and the levels frozen for it."""
+    from harness.plan.selection import frozen_selection
+
+    code = fingerprint(design.function.name).digest
+    selection = frozen_selection(store, design, code) if design.select is not None else None
+    return examine(design, expand(design, selection.best if selection else None), store, code, selection)
+
+
+def examine(
+    design: Design, trials: Sequence[Trial], store: Store, code: str, selection: Selection | None = None
+) -> PlanState:
     """Look up every trial in the store. ``code`` is the fingerprint of the code as it is now."""
     present = store.trial_ids(design.name)
     return PlanState(
@@ -62,6 +85,7 @@ def examine(design: Design, trials: Sequence[Trial], store: Store, code: str) ->
             _state(trial, store, design, code) if trial.id in present else TrialState(trial, "missing", None)
             for trial in trials
         ],
+        selection,
     )
 
 
@@ -80,10 +104,12 @@ def _state(trial: Trial, store: Store, design: Design, code: str) -> TrialState:
     return TrialState(trial, "missing", None, known, tuple(damaged))
 
 
-def due(state: PlanState, *, retry_failed: bool, keep_stale: bool) -> list[TrialState]:
-    """Return the trials that a run would execute."""
+def due(state: PlanState, *, retry_failed: bool, keep_stale: bool, replicates: int | None = None) -> list[TrialState]:
+    """Return the trials that a run would execute, of the first ``replicates`` only where that is given."""
     wanted = []
     for entry in state.states:
+        if replicates is not None and entry.trial.replicate >= replicates:
+            continue
         retried = entry.status == "failed" and (retry_failed or entry.retried_by_itself)
         stale = entry.status == "stale" and not keep_stale
         if entry.status == "missing" or retried or stale:

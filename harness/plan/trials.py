@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.errors import listed, nearest
 from harness.plan.design import Design, Factor, Level
-from harness.spec.models import Scalar, level_name
+from harness.spec.models import ALL_STREAMS, VARIED_STREAMS, Scalar, level_name
 
 IDENTITY_VERSION = 1
 
@@ -22,7 +22,8 @@ class Trial:
     """An arm and a replicate.
 
     ``arm`` has the shown level of each unblocked factor; ``blocked`` the level names of each blocked one;
-    ``parameters`` the keyword arguments as plain data; ``identity`` what the id is the hash of.
+    ``parameters`` the keyword arguments as plain data; ``identity`` what the id is the hash of. ``readings`` says what
+    it is for in a spec that tunes: ``tuning``, ``matched``, ``best``; it is empty in one that does not.
     """
 
     id: str
@@ -31,10 +32,18 @@ class Trial:
     parameters: Mapping[str, Any]
     replicate: int
     identity: Mapping[str, Any]
+    readings: tuple[str, ...] = ()
 
 
-def expand(design: Design) -> list[Trial]:
+BestLevels = Mapping[str, Mapping[str, str]]
+"""By tuned arm (``outer_arm``): the level name of each tuned factor that was frozen for it."""
+
+
+def expand(design: Design, best: BestLevels | None = None) -> list[Trial]:
     """Return every trial of a design, replicates outermost, so that a sweep that is cut short has whole replicates.
+
+    Where the spec tunes, the tuning trials come first, on replicates numbered -1, -2, ..., so that none of their random
+    streams is met again. The reporting trials follow from what was frozen, ``best``; without it they are left out.
 
     Raises:
         UserError: a skip rule names what does not exist, or nothing is left to run.
@@ -51,7 +60,28 @@ def expand(design: Design) -> list[Trial]:
         raise design.experiment.source.error(("skip",), "leaves no combination to run; the grid is empty")
     defaults = _default_identities(design)
     prepared = [_prepare(design, chosen, blocked, defaults) for chosen, blocked in arms]
-    return [_trial(arm, replicate) for replicate in range(design.replicates) for arm in prepared]
+    select = design.select
+    if select is None:
+        return [_trial(arm, replicate) for replicate in range(design.replicates) for arm in prepared]
+    tuning = [_trial(arm, -1 - number, ("tuning",)) for number in range(select.replicates) for arm in prepared]
+    if best is None:
+        return tuning
+    reported = [(arm, readings) for arm in prepared if (readings := _readings(design, arm.arm, best))]
+    return tuning + [_trial(arm, replicate, why) for replicate in range(design.replicates) for arm, why in reported]
+
+
+def outer_arm(design: Design, arm: Mapping[str, Scalar]) -> str:
+    """Return the arm without the factors that it tunes, as text that stands for it."""
+    tuned = design.select.factors if design.select else ()
+    return canonical({name: level_name(level) for name, level in arm.items() if name not in tuned})
+
+
+def _readings(design: Design, arm: Mapping[str, Scalar], best: BestLevels) -> tuple[str, ...]:
+    assert design.select is not None
+    levels = {name: level_name(arm[name]) for name in design.select.factors}
+    matched = {name: level_name(level) for name, level in design.select.matched.items()}
+    wanted = {"matched": matched, "best": dict(best.get(outer_arm(design, arm), {}))}
+    return tuple(reading for reading, chosen in wanted.items() if chosen == levels)
 
 
 @dataclass(frozen=True)
@@ -90,10 +120,11 @@ def _prepare(
     )
 
 
-def _trial(arm: _Arm, replicate: int) -> Trial:
+def _trial(arm: _Arm, replicate: int, readings: tuple[str, ...] = ()) -> Trial:
     identity = {**arm.identity, "replicate": replicate}
     digest = hashlib.sha256(canonical(identity).encode()).hexdigest()[:16]
-    return Trial(f"{arm.prefix}r{replicate}-{digest}", arm.arm, arm.blocked, arm.parameters, replicate, identity)
+    name = f"{arm.prefix}r{replicate}-{digest}" if replicate >= 0 else f"{arm.prefix}tuning{-replicate}-{digest}"
+    return Trial(name, arm.arm, arm.blocked, arm.parameters, replicate, identity, readings)
 
 
 def canonical(value: Any) -> str:
@@ -110,7 +141,7 @@ def _readable(identity: Mapping[str, Any]) -> str:
 
 def _default_identities(design: Design) -> dict[str, str]:
     """Return the canonical identity of each parameter's default: a value equal to it leaves the id as it was."""
-    found = {}
+    found = {VARIED_STREAMS: canonical(ALL_STREAMS)}
     for parameter in design.function.parameters.values():
         if not parameter.required:
             found[parameter.name] = canonical(parameter.plain(parameter.default))

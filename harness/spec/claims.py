@@ -6,77 +6,29 @@ A claim names where the sentence stands, its form, the arms it compares, the pub
 
 from __future__ import annotations
 
-import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Arm = dict[str, Any]
-"""Levels by factor; factors that are left out match every level (they pair, see ``paired_by``)."""
+from harness.spec.figures import AbsoluteMargin, Arm, Gate, Items, Margin, Planning, Pool, Published, Strict
+from harness.spec.models import Scalar
+
+Direction = Literal["greater", "less"]
+Scale = Literal["linear", "log", "rank"]
+ALL_OTHERS = "all others"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class ClaimBase(Strict):
+    """What all forms of claims have in common.
 
-
-class Published(_Strict):
-    """A published figure: its value, where it stands, how it was read, and its dispersion.
-
-    ``ratio_of`` in place of ``value`` gives two printed figures whose ratio, times ``scale``, is meant: it is
-    computed, not rounded.
+    ``pooling`` names the rules by which a form can pool settings: one that looks at two sides cannot ask that it holds
+    in all of them by the weakest, and a curve is pooled before it is read. ``can_be_exact`` says whether a form can be
+    about counts.
     """
 
-    value: float = math.nan
-    ratio_of: tuple[float, float] | None = None
-    scale: float = 1.0
-    unit: str = ""
-    locator: str = Field(min_length=1, description="table, row and column, or figure, in the paper")
-    basis: Literal["source", "secondary"] = Field(description="how the figure was read; leads are not published")
-    dispersion: float | Literal["not stated"] = "not stated"
-    runs: int | Literal["not stated"] = "not stated"
-    derived: str = Field(default="", description="the arithmetic, where the figure is not printed as such")
+    pooling: ClassVar[tuple[str, ...]] = ("mean",)
+    can_be_exact: ClassVar[bool] = False
 
-    @model_validator(mode="before")
-    @classmethod
-    def _computed(cls, data: Any) -> Any:
-        ratio = data.get("ratio_of") if isinstance(data, dict) else None
-        if ratio is None:
-            return data
-        if "value" in data:
-            raise ValueError("give either 'value' or 'ratio_of', not both")
-        if not (isinstance(ratio, list | tuple) and len(ratio) == 2 and all(isinstance(r, int | float) for r in ratio)):
-            raise ValueError("'ratio_of' must be two numbers, the first to be divided by the second")
-        if not ratio[1]:
-            raise ValueError("'ratio_of' divides by zero")
-        return {**data, "value": data.get("scale", 1.0) * ratio[0] / ratio[1]}
-
-    @model_validator(mode="after")
-    def _finite(self) -> Published:
-        if not math.isfinite(self.value):
-            raise ValueError("a published figure needs 'value', a finite number, or 'ratio_of'")
-        return self
-
-
-class Margin(_Strict):
-    """How far from the published figure still counts as agreement, and why."""
-
-    relative: float | None = Field(default=None, gt=0)
-    absolute: float | None = Field(default=None, gt=0)
-    reason: str = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _one(self) -> Margin:
-        if (self.relative is None) == (self.absolute is None):
-            raise ValueError("give either 'relative' or 'absolute', not both")
-        return self
-
-    def around(self, value: float) -> tuple[float, float]:
-        """Return the interval of values that agree with ``value``."""
-        half = self.absolute if self.absolute is not None else abs(value) * (self.relative or 0.0)
-        return value - half, value + half
-
-
-class _ClaimBase(_Strict):
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
     paper: str = Field(min_length=1)
     arxiv: str = Field(pattern=r"^\d{4}\.\d{4,5}v\d+$", description="arXiv id with version, such as 2102.03334v2")
@@ -87,50 +39,137 @@ class _ClaimBase(_Strict):
     unit: str = ""
     published: Published | None = None
     margin: Margin | None = None
+    negligible: AbsoluteMargin | None = Field(default=None, description="an effect within it counts as none")
     family: Literal["confirmatory", "exploratory"] = "confirmatory"
     at_least: float | None = Field(default=None, description="the bound that the sentence itself states")
     at_most: float | None = Field(default=None, description="the bound that the sentence itself states")
     bound_reason: str = ""
     exact: bool = Field(default=False, description="a count without sampling error: the same in every trial")
+    pool: Pool = Pool()
+    gates: tuple[Gate, ...] = ()
+    possible: tuple[float, float] | None = Field(default=None, description="the least and greatest the metric can be")
+    planning: Planning | None = None
+    reading: Literal["matched", "best"] | None = Field(
+        default=None, description="where the spec tunes: at matched settings, or each arm at its best; default: both"
+    )
 
     @model_validator(mode="after")
-    def _bounds(self) -> _ClaimBase:
+    def _bounds(self) -> ClaimBase:
         if self.at_least is not None and self.at_most is not None:
             raise ValueError("give either 'at_least' or 'at_most', not both")
         if (self.at_least is not None or self.at_most is not None) and not self.bound_reason:
             raise ValueError("a bound needs 'bound_reason': the words of the paper it follows from")
         if self.published is not None and self.margin is None:
             raise ValueError("a published figure needs 'margin': how far from it still counts as agreement, and why")
+        if self.possible is not None and not self.possible[0] < self.possible[1]:
+            raise ValueError("'possible' must be the least and the greatest value of the metric")
+        if self.pool.rule not in self.pooling:
+            raise ValueError(f"this form cannot pool by the rule '{self.pool.rule}' (known: {', '.join(self.pooling)})")
+        if self.exact and not self.can_be_exact:
+            raise ValueError("'exact' has no meaning for this form: it is about counts of one or two arms")
         return self
 
     def arms(self) -> dict[str, Arm]:
         """Return the arms that the claim compares, by their role."""
         raise NotImplementedError
 
+    def axis(self) -> str | None:
+        """Return the factor along which the claim looks at a curve; None for claims about single arms."""
+        return None
 
-class RatioClaim(_ClaimBase):
+    def axis_levels(self) -> list[Scalar]:
+        """Return the levels of the axis that the claim names."""
+        return []
+
+    def relaxed(self, factor: float) -> ClaimBase:
+        """Return the claim with all its margins made wider or narrower by a factor."""
+        names = [name for name in type(self).model_fields if isinstance(getattr(self, name), Margin | AbsoluteMargin)]
+        return self.model_copy(update={name: getattr(self, name).times(factor) for name in names})
+
+    @property
+    def has_margins(self) -> bool:
+        return any(isinstance(getattr(self, name), Margin | AbsoluteMargin) for name in type(self).model_fields)
+
+
+class Directed(ClaimBase):
+    """A claim with a direction."""
+
+    direction: Direction = "greater"
+
+
+class _Compared(Directed):
+    """Two arms, the first of which is said to be better (or no worse, or the same)."""
+
+    treatment: Arm
+    control: Arm
+    pairing: Literal["paired", "unpaired"] = Field(
+        default="paired", description="paired: replicates of both arms share their random streams"
+    )
+    items: Items | None = None
+
+    @model_validator(mode="after")
+    def _items_pair(self) -> _Compared:
+        if self.items is not None and self.pairing == "unpaired":
+            raise ValueError("items pair by themselves: 'pairing' cannot be 'unpaired' beside 'items'")
+        return self
+
+    def arms(self) -> dict[str, Arm]:
+        return {"treatment": self.treatment, "control": self.control}
+
+
+class DifferenceClaim(_Compared):
+    """``metric`` of the treatment minus ``metric`` of the control; no effect is a difference of zero."""
+
+    pooling: ClassVar[tuple[str, ...]] = ("mean", "interquartile mean", "all")
+    can_be_exact: ClassVar[bool] = True
+    form: Literal["difference"]
+
+
+class NonInferiorityClaim(_Compared):
+    """The treatment is worse than the control by less than ``tolerated``; ``direction`` says which way is better."""
+
+    pooling: ClassVar[tuple[str, ...]] = ("mean", "interquartile mean", "all")
+    can_be_exact: ClassVar[bool] = True
+    form: Literal["non_inferiority"]
+    tolerated: AbsoluteMargin
+
+
+class EquivalenceClaim(_Compared):
+    """Treatment and control differ by less than ``within``, either way."""
+
+    pooling: ClassVar[tuple[str, ...]] = ("mean", "interquartile mean")
+    can_be_exact: ClassVar[bool] = True
+    form: Literal["equivalence"]
+    within: AbsoluteMargin
+
+
+class RatioClaim(Directed):
     """``metric`` of the numerator arm over ``metric`` of the denominator arm; no effect is a ratio of one.
 
     Where the trial stored raw samples under ``samples``, the unit of analysis is the round.
     """
 
+    pooling: ClassVar[tuple[str, ...]] = ("mean", "interquartile mean", "all")
+    can_be_exact: ClassVar[bool] = True
     form: Literal["ratio"]
     numerator: Arm
     denominator: Arm
-    direction: Literal["greater", "less"] = "greater"
     samples: str | None = Field(default=None, description="the table of raw timing samples that rounds come from")
 
     def arms(self) -> dict[str, Arm]:
         return {"numerator": self.numerator, "denominator": self.denominator}
 
 
-class ValueClaim(_ClaimBase):
+class ValueClaim(ClaimBase):
     """``metric`` of one arm against a published number, or against a bound that the sentence states."""
 
+    pooling: ClassVar[tuple[str, ...]] = ("mean", "interquartile mean")
+    can_be_exact: ClassVar[bool] = True
     form: Literal["value"]
     arm: Arm
     samples: str | None = Field(default=None, description="the table of raw timing samples that stages come from")
     stages: tuple[str, ...] = Field(default=(), description="named stages whose share of the whole is the value")
+    items: Items | None = Field(default=None, description="a rate over single test items")
 
     @model_validator(mode="after")
     def _target(self) -> ValueClaim:
@@ -144,17 +183,137 @@ class ValueClaim(_ClaimBase):
         return {"arm": self.arm}
 
 
-Claim = Annotated[RatioClaim | ValueClaim, Field(discriminator="form")]
+class OrderingClaim(Directed):
+    """``metric`` falls from arm to arm of ``order`` (with ``direction: less`` it rises): the best one stands first."""
 
-FORMS: dict[str, type[BaseModel]] = {"ratio": RatioClaim, "value": ValueClaim}
+    pooling: ClassVar[tuple[str, ...]] = ("mean", "all")
+    can_be_exact: ClassVar[bool] = True
+    form: Literal["ordering"]
+    order: tuple[Arm, ...] = Field(min_length=2)
+
+    def arms(self) -> dict[str, Arm]:
+        return {f"{place + 1}": arm for place, arm in enumerate(self.order)}
 
 
-class ClaimsFile(_Strict):
+class _Curve(Directed):
+    """A claim about ``metric`` as a function of the factor ``along``; ``arm`` fixes other factors."""
+
+    along: str = Field(min_length=1)
+    arm: Arm = {}
+    levels: tuple[Scalar, ...] = Field(
+        default=(), description="levels of 'along' in order; default: all of the profile"
+    )
+
+    @model_validator(mode="after")
+    def _free(self) -> _Curve:
+        for arm in self.arms().values():
+            if self.along in arm and self.form != "crossing":  # type: ignore[attr-defined]
+                raise ValueError(f"the arm fixes '{self.along}', along which the claim looks")
+        return self
+
+    def arms(self) -> dict[str, Arm]:
+        return {"arm": self.arm}
+
+    def axis(self) -> str | None:
+        return self.along
+
+    def axis_levels(self) -> list[Scalar]:
+        return list(self.levels)
+
+
+class TrendClaim(_Curve):
+    """``metric`` rises (or falls) along a factor: a monotone contrast, in units of the change from end to end."""
+
+    pooling: ClassVar[tuple[str, ...]] = ("mean", "interquartile mean", "all")
+    form: Literal["trend"]
+    scale: Scale = Field(default="rank", description="spacing of the levels in the contrast")
+
+    @model_validator(mode="after")
+    def _enough(self) -> TrendClaim:
+        if len(self.levels) == 1:
+            raise ValueError("a trend needs at least two 'levels'")
+        return self
+
+
+class OptimumClaim(_Curve):
+    """``metric`` is best at one of the levels ``claimed``, and these beat the level ``against`` (no treatment).
+
+    ``direction`` says which way is better. The location is judged by the bootstrap of the argmax, the size by the
+    contrast of the claimed levels' mean with the level ``against`` (none at all, say), or with all others.
+    """
+
+    form: Literal["optimum"]
+    claimed: tuple[Scalar, ...] = Field(min_length=1)
+    against: Scalar = ALL_OTHERS
+
+    @model_validator(mode="after")
+    def _better(self) -> OptimumClaim:
+        if self.at_most is not None:
+            raise ValueError("an optimum's contrast counts the better side up, so its bound is 'at_least'")
+        return self
+
+    def axis_levels(self) -> list[Scalar]:
+        against = [] if self.against == ALL_OTHERS else [self.against]
+        return list(dict.fromkeys([*self.levels, *self.claimed, *against]))
+
+
+class CrossingClaim(_Curve):
+    """Along a factor, the curve of ``second`` passes that of ``first``: where, in the factor's own unit.
+
+    ``first`` may be a single figure (it names the factor itself, or has but one level of it): a horizontal line.
+    ``direction`` says which way is better.
+    """
+
+    form: Literal["crossing"]
+    first: Arm
+    second: Arm
+    scale: Literal["linear", "log"] = "linear"
+
+    @model_validator(mode="after")
+    def _target(self) -> CrossingClaim:
+        if self.published is None and self.at_least is None and self.at_most is None:
+            raise ValueError("a crossing needs 'published', 'at_least' or 'at_most': where the curves should cross")
+        if self.along in self.second:
+            raise ValueError(f"'second' fixes '{self.along}', along which the claim looks")
+        return self
+
+    def arms(self) -> dict[str, Arm]:
+        return {"first": {**self.arm, **self.first}, "second": {**self.arm, **self.second}}
+
+
+Claim = Annotated[
+    DifferenceClaim
+    | RatioClaim
+    | NonInferiorityClaim
+    | EquivalenceClaim
+    | TrendClaim
+    | OptimumClaim
+    | OrderingClaim
+    | ValueClaim
+    | CrossingClaim,
+    Field(discriminator="form"),
+]
+
+FORMS: dict[str, type[ClaimBase]] = {
+    "difference": DifferenceClaim,
+    "ratio": RatioClaim,
+    "non_inferiority": NonInferiorityClaim,
+    "equivalence": EquivalenceClaim,
+    "trend": TrendClaim,
+    "optimum": OptimumClaim,
+    "ordering": OrderingClaim,
+    "value": ValueClaim,
+    "crossing": CrossingClaim,
+}
+
+
+class ClaimsFile(Strict):
     """A ``claims.yaml``: claims of one paper, and what they have in common.
 
     ``common`` is laid under every claim. A claim with ``each`` stands for one claim an entry: ``id`` is appended to
-    its own, the other keys are laid over it.
+    its own, the other keys are laid over it. ``not_stated`` lists what the paper leaves out of its protocol.
     """
 
     common: dict[str, Any] = {}
+    not_stated: list[str] = []
     claims: list[dict[str, Any]] = Field(min_length=1)

@@ -30,11 +30,17 @@ class RegisteredClaim:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A validated spec with the claims it serves. The trial function is imported only when it is asked for."""
+    """A validated spec with the claims it serves. The trial function is imported only when it is asked for.
+
+    ``registry`` holds every claim of the claims file, served here or by another experiment; ``not_stated`` what the
+    file says that the paper leaves out.
+    """
 
     spec: SpecModel
     source: Source
     claims: tuple[RegisteredClaim, ...]
+    registry: tuple[RegisteredClaim, ...] = ()
+    not_stated: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -67,17 +73,17 @@ def load_experiment(path: Path) -> Experiment:
     if isinstance(source.data, dict) and "experiment" not in source.data and "claims" in source.data:
         raise source.error((), "is a file of claims, not an experiment; name a file with the key 'experiment'")
     spec = validated(SpecModel, source)
-    return Experiment(spec, source, tuple(_claims(spec, source)))
-
-
-def _claims(spec: SpecModel, source: Source) -> list[RegisteredClaim]:
-    wanted = [entry for entry in spec.claims if isinstance(entry, str)]
-    registry: dict[str, RegisteredClaim] = {}
     path = source.path.parent / (spec.claims_file or "claims.yaml")
-    if wanted:
+    file = ClaimRegistry({}, ())
+    if any(isinstance(entry, str) for entry in spec.claims):
         if not path.exists():
             raise source.error(("claims",), f"names registered claims, but there is no {path}")
-        registry = load_claims(path)
+        file = load_claims(path)
+    claims = tuple(_claims(spec, source, file.claims, path))
+    return Experiment(spec, source, claims, tuple(file.claims.values()), file.not_stated)
+
+
+def _claims(spec: SpecModel, source: Source, registry: dict[str, RegisteredClaim], path: Path) -> list[RegisteredClaim]:
     found = []
     for index, entry in enumerate(spec.claims):
         if isinstance(entry, dict):
@@ -93,14 +99,25 @@ def _claims(spec: SpecModel, source: Source) -> list[RegisteredClaim]:
             )
         found += exact or chosen
     names = [c.claim.id for c in found]
+    for c in found:
+        if c.claim.reading is not None and spec.select is None:
+            raise c.source.error((*c.location, "reading"), "asks for a reading, but the spec has no 'select'")
     for name in names:
         if names.count(name) > 1:
             raise source.error(("claims",), f"the claim '{name}' is named twice")
     return found
 
 
+@dataclass(frozen=True)
+class ClaimRegistry:
+    """A claims file: its claims by id, and what the paper does not state."""
+
+    claims: dict[str, RegisteredClaim]
+    not_stated: tuple[str, ...]
+
+
 @lru_cache(maxsize=64)
-def _load_claims(path: Path, modified: int) -> dict[str, RegisteredClaim]:
+def _load_claims(path: Path, modified: int) -> ClaimRegistry:
     source = read_yaml(path)
     file = validated(ClaimsFile, source)
     registry: dict[str, RegisteredClaim] = {}
@@ -110,10 +127,10 @@ def _load_claims(path: Path, modified: int) -> dict[str, RegisteredClaim]:
             if name in registry:
                 raise source.error(registered.location, f"the claim '{name}' is registered twice")
             registry[name] = registered
-    return registry
+    return ClaimRegistry(registry, tuple(file.not_stated))
 
 
-def load_claims(path: Path) -> dict[str, RegisteredClaim]:
+def load_claims(path: Path) -> ClaimRegistry:
     """Read a ``claims.yaml`` into claims by id.
 
     Raises:

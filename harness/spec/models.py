@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from harness.spec.figures import Strict
 
 Fidelity = Literal["proxy", "reduced", "paper"]
 Scalar = str | int | float | bool | None
+VARIED_STREAMS = "varied_streams"
+"""A factor that every trial function has: which random streams differ between replicates, ``all`` or one of them."""
+ALL_STREAMS = "all"
 NAME = r"^[a-z][a-z0-9_-]*$"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FactorModel(_Strict):
+class FactorModel(Strict):
     """A factor: its levels, and whether they run interleaved inside one trial.
 
     ``levels`` is a list of scalars, or a mapping of level names to any values. ``blocked`` levels are handed to the
@@ -44,7 +45,7 @@ class FactorModel(_Strict):
         return value
 
 
-class Resources(_Strict):
+class Resources(Strict):
     """What one trial needs. ``minutes`` is the longest a trial may take before it is ended."""
 
     cpus: int = Field(default=1, ge=1)
@@ -56,7 +57,61 @@ class Resources(_Strict):
     slurm: dict[str, Scalar] = Field(default={}, description="partition, account, qos and further sbatch options")
 
 
-class Profile(_Strict):
+class Replicates(Strict):
+    """Replicates with declared looks: after each, the sweep stops if every confirmatory claim is decided.
+
+    Looks spend the significance level (``harness.verdicts.statistics.sequential``), so that stopping early keeps it.
+    """
+
+    min: int = Field(ge=1)
+    max: int = Field(ge=1)
+    looks: tuple[int, ...] = Field(min_length=1, description="numbers of replicates at which the claims are judged")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Replicates:
+        if any(later <= earlier for earlier, later in zip(self.looks, self.looks[1:], strict=False)):
+            raise ValueError(f"'looks' must rise, and {list(self.looks)} does not")
+        if self.looks[0] < self.min:
+            raise ValueError(f"the first look ({self.looks[0]}) is before 'min' ({self.min})")
+        if self.looks[-1] != self.max:
+            raise ValueError(f"the last look ({self.looks[-1]}) must be at 'max' ({self.max})")
+        return self
+
+
+ReplicateCount = Annotated[int, Field(ge=1)]
+NumberOrLooks = Annotated[
+    Annotated[ReplicateCount, Tag("(number)")] | Annotated[Replicates, Tag("(looks)")],
+    Discriminator(lambda value: "(looks)" if isinstance(value, dict | Replicates) else "(number)"),
+]
+"""A number of replicates, or declared looks. The tags stand nowhere in a file, and no error shows them."""
+
+
+class Select(Strict):
+    """What every arm tunes before the reporting replicates start, under equal budgets.
+
+    Each combination of the other factors' levels tries the whole grid of ``factors`` on ``replicates`` tuning
+    replicates, which are never reported. Its levels with the best mean ``metric`` (measured on the validation part) are
+    frozen; then fresh replicates report two readings: each arm at the ``matched`` levels, and each at its own best.
+    """
+
+    factors: tuple[str, ...] = Field(min_length=1, description="names of factors whose levels are the grid")
+    metric: str = Field(min_length=1, description="measured on the validation part, never on what is reported")
+    direction: Literal["greater", "less"] = "greater"
+    replicates: int = Field(default=2, ge=1)
+    matched: dict[str, Scalar] = Field(description="the levels of 'factors' at which arms are compared as in the paper")
+
+    @model_validator(mode="after")
+    def _matched(self) -> Select:
+        for name in self.factors:
+            if name not in self.matched:
+                raise ValueError(f"'matched' must give a level of '{name}'")
+        for name in self.matched:
+            if name not in self.factors:
+                raise ValueError(f"'matched' names '{name}', which is not among 'factors'")
+        return self
+
+
+class Profile(Strict):
     """A named budget and data choice; ``fidelity`` is what it may at most conclude.
 
     ``factors`` replaces levels: for a factor with named levels, a list of some of those names; otherwise new levels.
@@ -66,14 +121,15 @@ class Profile(_Strict):
     description: str = ""
     factors: dict[str, list[Scalar] | dict[str, Any]] = {}
     fixed: dict[str, Any] = {}
-    replicates: int | None = Field(default=None, ge=1)
+    replicates: NumberOrLooks | None = None
+    select: dict[str, Any] = Field(default={}, description="what differs from the spec's 'select'")
     resources: dict[str, Any] = {}
     device: Literal["auto", "cpu", "cuda"] | None = None
     deviations: list[str] = Field(default=[], description="what differs from the paper's protocol, a sentence each")
     conclusive: bool = Field(default=True, description="false where the profile only shows that everything runs")
 
 
-class SpecModel(_Strict):
+class SpecModel(Strict):
     """One experiment: a YAML file."""
 
     experiment: str = Field(pattern=NAME)
@@ -87,10 +143,18 @@ class SpecModel(_Strict):
     skip: list[dict[str, Scalar | list[Scalar]]] = Field(
         default=[], description="combinations that make no sense: every factor named must match"
     )
-    replicates: int = Field(default=1, ge=1)
+    replicates: NumberOrLooks = 1
+    select: Select | None = None
     resources: Resources = Resources()
     profiles: dict[str, Profile] = Field(min_length=1)
     report: dict[str, Any] = Field(default={}, description="how the report shows it; read by the reports room")
+
+    @model_validator(mode="after")
+    def _all_streams(self) -> SpecModel:
+        varied = self.factors.get(VARIED_STREAMS)
+        if varied is not None and (varied.blocked or ALL_STREAMS not in varied.levels):
+            raise ValueError(f"the factor '{VARIED_STREAMS}' needs the level '{ALL_STREAMS}', and cannot be blocked")
+        return self
 
 
 def level_name(level: Scalar) -> str:

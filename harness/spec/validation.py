@@ -56,6 +56,8 @@ def _in_file(location: tuple[Any, ...], source: Source, at: Location) -> Locatio
     """Drop the parts of a pydantic location that are branches of a union and stand nowhere in the file."""
     kept: Location = ()
     for part in location:
+        if isinstance(part, str) and part.startswith("("):
+            continue
         if (*at, *kept, part) in source.lines or part is location[-1]:
             kept = (*kept, part)
     return kept

@@ -1,243 +1,221 @@
-"""Evidence for a claim out of the attempts that count: which arms, which units, which effect."""
+"""Evidence for a claim out of the attempts that count: what was planned, what came of it, and the data behind it."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from harness.measure.summaries import log_ratios_by_round, round_shares
-from harness.plan.state import PlanState, TrialState
-from harness.plan.trials import canonical
-from harness.spec.claims import Arm, Claim, RatioClaim, ValueClaim
+import numpy
+import pandas
+
+from harness.measure.summaries import log_ratios_by_round, round_medians, round_shares
+from harness.plan.state import TrialState
+from harness.spec.claims import ClaimBase, RatioClaim, ValueClaim
+from harness.spec.figures import Arm
 from harness.spec.models import level_name
 from harness.store.attempt import read_samples, sample_names
-from harness.verdicts.intervals import Estimate, rounds_in_processes, t_estimate
-from harness.verdicts.rules import Evidence
-
-GATE = "gate_"
-"""Metrics with this prefix are structural checks: true, or the claim's arms are not comparable."""
+from harness.verdicts.cells import Cells, curve_levels, gather_cells
+from harness.verdicts.data import CellData, Data, ItemData, RoundData
+from harness.verdicts.gates import failed_gates, recorded_gates
+from harness.verdicts.observations import Fate, Observations, usable
 
 MINIMUM_ROUNDS = 6
 """The fewest rounds that carry a timing verdict: from six on a median has a two-sided 95 % order-statistic interval."""
 
 
 @dataclass(frozen=True)
-class _Observation:
-    """One record of an arm and the trial it came from."""
+class ArmCount:
+    """How many of an arm's planned trials finished, failed, diverged (a metric that is missing or not finite)."""
 
-    entry: TrialState
-    record: Mapping[str, Any]
+    arm: str
+    planned: int
+    finished: int
+    failed: int
+    diverged: int
+
+    @property
+    def lost(self) -> int:
+        return self.failed + self.diverged
 
 
-def gather(claim: Claim, state: PlanState, *, stale: bool = False) -> Evidence:
+@dataclass(frozen=True)
+class Evidence:
+    """The data for a claim, or why there is none.
+
+    ``missing`` says why nothing was measured, ``unequal`` which structural checks failed. ``trials`` are those whose
+    records count; ``arms`` what became of those planned.
+    """
+
+    data: Data | None = None
+    missing: str = ""
+    unequal: str = ""
+    trials: tuple[str, ...] = ()
+    arms: tuple[ArmCount, ...] = ()
+
+
+def gather(claim: ClaimBase, observations: Observations) -> Evidence:
     """Return the evidence that the store holds for a claim under one profile.
 
-    Nothing is raised for missing, damaged or non-finite data: the evidence says so.
+    Nothing is raised for missing, failed or non-finite data: the evidence says so.
+
+    Raises:
+        DamagedAttempt: raw samples have other bytes than were written.
     """
-    absent = _absent_arms(claim, state)
+    absent = next((found for arm in claim.arms().values() if (found := observations.absent(arm))), "")
+    axis = claim.axis()
+    if not absent and axis is not None and len(curve_levels(claim, observations)) < 2:
+        absent = f"the profile '{observations.state.design.profile_name}' runs fewer than two levels of {axis}"
     if absent:
         return Evidence(missing=absent)
-    usable = [entry for entry in state.states if _usable(entry, stale)]
-    if not usable:
-        failed = state.count("failed")
-        return Evidence(
-            missing=f"{failed} of {len(state.states)} trials failed, none finished" if failed else "no finished trial"
-        )
-    trials = tuple(entry.trial.id for entry in usable)
-    observed = {role: list(_observations(usable, arm)) for role, arm in claim.arms().items()}
-    unequal = _failed_gates(observed.values())
+    entries = _own(claim, observations)
+    counted = [entry for entry in entries if usable(entry)]
+    cells = gather_cells(claim, observations)
+    arms = tuple(_count(claim, observations, cells, role) for role in range(len(cells.roles)))
+    if not counted:
+        return Evidence(missing=_nothing(observations, entries), arms=arms)
+    trials = tuple(entry.trial.id for entry in counted)
+    unequal = failed_gates(claim, observations)
     if unequal:
-        return Evidence(unequal=unequal, trials=trials)
-    if claim.samples is not None and (untimed := _untimed(usable, claim.samples)):
-        return Evidence(missing=untimed, trials=trials)
-    if isinstance(claim, RatioClaim):
-        return replace(_ratio(claim, usable, observed), trials=trials)
-    if claim.stages:
-        return replace(_stage_share(claim, usable), trials=trials)
-    return replace(_value(claim, observed["arm"]), trials=trials)
+        return Evidence(unequal=unequal, trials=trials, arms=arms)
+    table = _sample_table(claim)
+    if table is not None:
+        if untimed := _without_samples(counted, table, timed=getattr(claim, "items", None) is None):
+            return Evidence(missing=untimed, trials=trials, arms=arms)
+        of_items = getattr(claim, "items", None) is not None
+        if not of_items and not _together(claim, counted):
+            problem = "the arms did not run interleaved in one trial, so their rounds do not pair"
+            return Evidence(unequal=problem, trials=trials, arms=arms)
+        try:
+            data: Data = _items(claim, counted) if of_items else _rounds(claim, counted, table)
+        except (KeyError, TypeError) as error:
+            return Evidence(
+                missing=f"the samples {table!r} lack what the claim reads: {error}", trials=trials, arms=arms
+            )
+        return Evidence(data, trials=trials, arms=arms)
+    return Evidence(CellData(cells), trials=trials, arms=arms)
 
 
-def _usable(entry: TrialState, stale: bool) -> bool:
-    return entry.counted is not None and (entry.status == "done" or (stale and entry.status == "stale"))
+def _own(claim: ClaimBase, observations: Observations) -> list[TrialState]:
+    """Return the trials that ran, or should run, an arm of the claim."""
+    rows = numpy.any([observations.mask(arm) for arm in claim.arms().values()], axis=0)
+    own = {observations.entries[row].trial.id for row in numpy.flatnonzero(rows)}
+    return [entry for entry in observations.trial_states if entry.trial.id in own]
 
 
-def _absent_arms(claim: Claim, state: PlanState) -> str:
-    """Say which level of the claim's arms this profile leaves out, if any."""
-    present = {factor.name: {level.name for level in factor.levels} for factor in state.design.factors}
-    for arm in claim.arms().values():
-        for factor, level in arm.items():
-            if level_name(level) not in present.get(factor, set()):
-                return f"the profile '{state.design.profile_name}' does not run {factor} {level_name(level)}"
-    return ""
+def _nothing(observations: Observations, entries: Sequence[TrialState]) -> str:
+    if observations.reading in ("matched", "best") and observations.state.selection is None:
+        return "the arms are not tuned yet, so nothing is reported"
+    failed = sum(entry.status == "failed" for entry in entries)
+    return f"{failed} of {len(entries)} trials failed, none finished" if failed else "no finished trial"
 
 
-def _observations(usable: Sequence[TrialState], arm: Arm) -> Iterable[_Observation]:
-    wanted = {factor: level_name(level) for factor, level in arm.items()}
-    for entry in usable:
-        assert entry.counted is not None
-        # A trial's arm shows named levels by name, as the claim does.
-        plain = {factor: level_name(shown) for factor, shown in entry.trial.arm.items()}
-        if any(plain[factor] != level for factor, level in wanted.items() if factor in plain):
-            continue
-        for record in entry.counted.attempt.records:
-            blocked = {f: str(record[f]) for f in entry.trial.blocked}
-            if all(blocked[factor] == level for factor, level in wanted.items() if factor in blocked):
-                yield _Observation(entry, record)
+def _count(claim: ClaimBase, observations: Observations, cells: Cells, role: int) -> ArmCount:
+    fates = cells.fates[:, role, :]
+    if _sample_table(claim) is not None:
+        # Timings and items live in sample tables: a trial that kept them has lost nothing, whatever the records hold.
+        fates = numpy.where(fates == Fate.DIVERGED, Fate.FINISHED, fates)
+    numbers = [int((fates == fate).sum()) for fate in (Fate.FINISHED, Fate.FAILED, Fate.DIVERGED)]
+    return ArmCount(cells.roles[role], fates.size, *numbers)
 
 
-def _failed_gates(groups: Iterable[Sequence[_Observation]]) -> str:
-    failed = []
-    for observations in groups:
-        for observation in observations:
-            for key, value in observation.record.items():
-                if key.startswith(GATE) and value is False:
-                    detail = observation.record.get(f"detail_{key.removeprefix(GATE)}", "")
-                    name = key.removeprefix(GATE).replace("_", " ")
-                    levels = ", ".join(str(observation.record[f]) for f in observation.entry.trial.blocked)
-                    failed.append(f"{levels}: the check '{name}' failed{f': {detail}' if detail else ''}")
-    return "; ".join(dict.fromkeys(failed))
+def _sample_table(claim: ClaimBase) -> str | None:
+    """Return the sample table that a claim's data stand in; None where they stand in the records."""
+    items = getattr(claim, "items", None)
+    return items.table if items is not None else getattr(claim, "samples", None)
 
 
-def _untimed(usable: Sequence[TrialState], samples: str) -> str:
+def _without_samples(counted: Sequence[TrialState], table: str, timed: bool) -> str:
     """Say why trials have no raw samples, where some have none: a failed check stops the timing of all arms."""
-    for entry in usable:
+    for entry in counted:
         assert entry.counted is not None
-        if samples not in sample_names(entry.counted.folder):
-            every = [_Observation(entry, record) for record in entry.counted.attempt.records]
-            return f"nothing was timed: {_failed_gates([every]) or f'the trial kept no samples {samples!r}'}"
+        if table not in sample_names(entry.counted.folder):
+            reason = recorded_gates(entry, entry.counted.attempt.records)
+            what = "timed" if timed else "kept item by item"
+            return f"nothing was {what}: {'; '.join(reason) or f'the trial kept no samples {table!r}'}"
     return ""
 
 
-def _ratio(claim: RatioClaim, usable: Sequence[TrialState], observed: Mapping[str, list[_Observation]]) -> Evidence:
-    """Return the ratio on the log scale: over rounds within processes, or over replicates."""
-    if claim.samples is not None:
-        if not _interleaved(claim, usable):
-            return Evidence(unequal="the arms did not run interleaved in one trial, so their rounds do not pair")
-        groups = kept_log_ratios(claim, usable, claim.samples)
-        units = sum(len(group) for group in groups)
-        if units < MINIMUM_ROUNDS:
-            return _too_few_rounds(units)
-        if not all(math.isfinite(value) for group in groups for value in group):
-            return Evidence(n=units, unfit="a round has a time of zero")
-        return _from_log(rounds_in_processes(groups))
-    pairs = _paired(
-        observed["numerator"], observed["denominator"], claim.metric, set(claim.numerator) | set(claim.denominator)
-    )
-    logs = [math.log(a / b) if a > 0 and b > 0 else math.nan for a, b in pairs]
-    if any(not math.isfinite(value) for value in logs):
-        return Evidence(n=len(logs), unfit=f"{claim.metric} is not a positive number in every trial")
-    if claim.exact:
-        return _exact([math.exp(value) for value in logs], claim.metric)
-    if len(logs) < 2:
-        return Evidence(n=len(logs), unfit=f"{len(logs)} paired replicates; an interval needs at least 2")
-    return _from_log(t_estimate(logs))
+def _together(claim: ClaimBase, counted: Sequence[TrialState]) -> bool:
+    """Say whether the arms ran in the same trials, so that their rounds pair."""
+    arms = list(claim.arms().values())
+    for entry in counted:
+        for factor in {name for arm in arms for name in arm}:
+            if factor not in entry.trial.blocked and len({str(arm.get(factor)) for arm in arms}) > 1:
+                return False
+    return True
 
 
-def _from_log(estimate: Estimate) -> Evidence:
-    return Evidence(
-        math.exp(estimate.mean),
-        math.exp(estimate.low),
-        math.exp(estimate.high),
-        estimate.n,
-        math.exp(estimate.mde),
-    )
+def arm_name(entry: TrialState, arm: Arm) -> str:
+    """Return the name under which a trial's raw samples hold an arm: its blocked levels, in the spec's order."""
+    return ",".join(level_name(arm[factor]) for factor in entry.trial.blocked if factor in arm)
 
 
-def kept_log_ratios(claim: RatioClaim, usable: Sequence[TrialState], samples: str) -> list[list[float]]:
+def _rounds(claim: ClaimBase, counted: Sequence[TrialState], table: str) -> RoundData:
+    groups, pairs, replicates = [], [], []
+    for entry in counted:
+        assert entry.counted is not None
+        samples = read_samples(entry.counted.folder, table)
+        replicates.append(entry.trial.replicate)
+        if isinstance(claim, RatioClaim):
+            names = arm_name(entry, claim.numerator), arm_name(entry, claim.denominator)
+            groups.append(log_ratios_by_round(samples, *names).to_numpy())
+            medians = [round_medians(samples, name) for name in names]
+            both = pandas.concat(medians, axis=1, join="inner").to_numpy(dtype=float).T
+            pairs.append(numpy.log(both) if (both > 0).all() else both)
+        else:
+            assert isinstance(claim, ValueClaim)
+            groups.append(100 * round_shares(samples, arm_name(entry, claim.arm), claim.stages).to_numpy())
+    return RoundData(tuple(replicates), tuple(groups), tuple(pairs))
+
+
+def kept_log_ratios(claim: RatioClaim, counted: Sequence[TrialState]) -> list[list[float]]:
     """Return the log ratio of each kept round, grouped by process.
 
     Raises:
         DamagedAttempt: the raw samples are missing or have other bytes than were written.
     """
-    groups = []
-    for entry in usable:
-        assert entry.counted is not None
-        table = read_samples(entry.counted.folder, samples)
-        names = _arm_name(entry, claim.numerator), _arm_name(entry, claim.denominator)
-        groups.append(log_ratios_by_round(table, *names).tolist())
-    return groups
+    assert claim.samples is not None
+    return [group.tolist() for group in _rounds(claim, counted, claim.samples).groups]
 
 
-def _interleaved(claim: RatioClaim, usable: Sequence[TrialState]) -> bool:
-    """Say whether both arms ran in the same trials, so that their rounds pair."""
-    for entry in usable:
-        for factor in claim.numerator.keys() | claim.denominator.keys():
-            if factor not in entry.trial.blocked and claim.numerator.get(factor) != claim.denominator.get(factor):
-                return False
-    return True
-
-
-def _too_few_rounds(units: int) -> Evidence:
-    problem = f"{units} rounds are left after those in which the machine was busy; at least {MINIMUM_ROUNDS} are needed"
-    return Evidence(n=units, unfit=problem)
-
-
-def _arm_name(entry: TrialState, arm: Arm) -> str:
-    """Return the name under which a trial's raw samples hold an arm: its blocked levels, in the spec's order."""
-    return ",".join(level_name(arm[factor]) for factor in entry.trial.blocked if factor in arm)
-
-
-def _stage_share(claim: ValueClaim, usable: Sequence[TrialState]) -> Evidence:
-    """Return the mean share of stages over rounds within processes, in percent."""
-    groups = []
-    for entry in usable:
-        assert entry.counted is not None and claim.samples is not None
-        table = read_samples(entry.counted.folder, claim.samples)
-        groups.append((100 * round_shares(table, _arm_name(entry, claim.arm), claim.stages)).tolist())
-    units = sum(len(group) for group in groups)
+def unfit(data: Data) -> str:
+    """Say why rounds cannot carry a decision, if they cannot; of other data their estimates say so."""
+    if not isinstance(data, RoundData):
+        return ""
+    units = sum(len(group) for group in data.groups)
     if units < MINIMUM_ROUNDS:
-        return _too_few_rounds(units)
-    if not all(math.isfinite(value) for group in groups for value in group):
-        return Evidence(n=units, unfit=f"a round has no samples of {', '.join(claim.stages)}")
-    estimate = rounds_in_processes(groups)
-    return Evidence(estimate.mean, estimate.low, estimate.high, estimate.n, estimate.mde)
-
-
-def _paired(
-    numerator: Sequence[_Observation], denominator: Sequence[_Observation], metric: str, named: set[str]
-) -> list[tuple[float, float]]:
-    """Return values of both arms that share a replicate and every level that the claim does not name."""
-    first, second = ({_pairing(o, named): _number(o, metric) for o in side} for side in (numerator, denominator))
-    return [(first[key], second[key]) for key in sorted(first.keys() & second.keys())]
-
-
-def _pairing(observation: _Observation, named: set[str]) -> tuple[int, str]:
-    """Return what two observations must share to be a pair: the replicate, and the levels the claim leaves open."""
-    trial = observation.entry.trial
-    open_levels = {f: level_name(shown) for f, shown in trial.arm.items() if f not in named}
-    open_levels |= {f: str(observation.record[f]) for f in trial.blocked if f not in named}
-    return trial.replicate, canonical(open_levels)
-
-
-def _number(observation: _Observation, metric: str) -> float:
-    value = observation.record.get(metric)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-
-
-def _value(claim: ValueClaim, observations: Sequence[_Observation]) -> Evidence:
-    """Return a value: exact where every replicate counts the same, else a mean with its interval."""
-    values = [_number(observation, claim.metric) for observation in observations]
-    if not values:
-        return Evidence(missing="no finished trial of this arm")
-    bad = sum(not math.isfinite(value) for value in values)
-    if bad:
-        return Evidence(
-            n=len(values), unfit=f"{claim.metric} is missing or not finite in {bad} of {len(values)} records"
+        return (
+            f"{units} rounds are left after those in which the machine was busy; at least {MINIMUM_ROUNDS} are needed"
         )
-    if claim.exact:
-        return _exact(values, claim.metric)
-    if len(values) < 2:
-        return Evidence(n=len(values), unfit="one measurement; an interval needs at least 2")
-    estimate = t_estimate(values)
-    return Evidence(estimate.mean, estimate.low, estimate.high, estimate.n, estimate.mde)
+    if not all(numpy.isfinite(group).all() for group in data.groups):
+        return "a round has a time of zero, or lacks one of the stages"
+    return ""
 
 
-def _exact(values: Sequence[float], metric: str) -> Evidence:
-    """Return a count, which has no sampling error: every trial must give the same."""
-    if not values:
-        return Evidence(unfit="no pair of finished trials")
-    if max(values) - min(values) > 1e-12 * abs(values[0]):
-        return Evidence(n=len(values), unfit=f"{metric} should be the same in every trial, but is not")
-    return Evidence(values[0], values[0], values[0], len(values), exact=True)
+def _items(claim: ClaimBase, counted: Sequence[TrialState]) -> ItemData:
+    """Return outcomes by replicate and item; items that some arm or replicate lacks are left out of all."""
+    items = claim.items  # type: ignore[attr-defined]
+    arms = list(claim.arms().values())
+    series: dict[tuple[int, int], pandas.Series] = {}
+    classes: dict[object, object] = {}
+    for entry in counted:
+        assert entry.counted is not None
+        samples = read_samples(entry.counted.folder, items.table)
+        for role, arm in enumerate(arms):
+            plain = {f: level_name(level) for f, level in entry.trial.arm.items()}
+            if any(f in plain and plain[f] != level_name(level) for f, level in arm.items()):
+                continue
+            chosen = samples
+            for factor in entry.trial.blocked:
+                if factor in arm:
+                    chosen = chosen[chosen[factor].astype(str) == level_name(arm[factor])]
+            series[entry.trial.replicate, role] = chosen.groupby(items.item)[claim.metric].mean()
+            classes.update(zip(chosen[items.item], chosen[items.cluster], strict=True))
+    whole = sorted({r for r, _ in series if all((r, role) in series for role in range(len(arms)))})
+    if not whole:
+        nothing = numpy.empty((0, 0))
+        return ItemData(numpy.empty(0, dtype=int), numpy.empty(0, dtype=object), (nothing,) * len(arms))
+    outcomes = pandas.concat([series[r, role] for r in whole for role in range(len(arms))], axis=1, join="inner")
+    values = outcomes.to_numpy(dtype=float).T.reshape(len(whole), len(arms), -1)
+    names = numpy.array([str(classes[item]) for item in outcomes.index], dtype=object)
+    return ItemData(numpy.array(whole), names, tuple(values[:, role, :] for role in range(len(arms))))

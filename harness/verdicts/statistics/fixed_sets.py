@@ -11,8 +11,11 @@ from scipy import stats
 
 from harness.verdicts.statistics.estimates import Estimate
 
-FLIPS = 20_000
-"""Random sign flips where there are too many (from 15 differences on) to try all of them."""
+MOST_EXACT = 14
+"""Differences up to which all sign flips are tried."""
+
+FLIPS = 5_000
+"""Random sign flips where there are too many to try all of them."""
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -55,10 +58,13 @@ class Wilson:
 
         Rates lie in [0, 1], so outside of that, and at 0 and 1, where the score has no variance, the answer is sure.
         """
+        variance = threshold * (1.0 - threshold) / self.n
+        if 0.0 < threshold < 1.0 and variance == 0.0:
+            threshold = 0.0  # so near to it that its score has no variance either
         if not 0.0 < threshold < 1.0:
             beyond = self.effect > threshold if upwards else self.effect < threshold
             return 0.0 if beyond else 1.0
-        score = (self.effect - threshold) / math.sqrt(threshold * (1.0 - threshold) / self.n)
+        score = (self.effect - threshold) / math.sqrt(variance)
         return float(stats.norm.sf(score if upwards else -score))
 
 
@@ -82,8 +88,8 @@ def mcnemar_p(first_correct: Sequence[bool] | numpy.ndarray, second_correct: Seq
 def sign_flip_p(differences: Sequence[float] | numpy.ndarray, generator: numpy.random.Generator | None = None) -> float:
     """Return the two-sided sign-flip p-value of "the differences are symmetric around zero", by their mean.
 
-    All 2^n flips are tried up to n = 14, so the least value is 2 / 2^n; above, 20,000 random ones from the generator
-    (then (1 + count) / (20,000 + 1) on the nearer side, doubled).
+    All 2^n flips are tried up to n = 14, so the least value is 2 / 2^n; above, 5,000 random ones from the generator
+    (then (1 + count) / (5,000 + 1) on the nearer side, doubled).
 
     Raises:
         ValueError: no difference, one that is not finite, or more than 14 without a generator.
@@ -93,13 +99,14 @@ def sign_flip_p(differences: Sequence[float] | numpy.ndarray, generator: numpy.r
         raise ValueError("a sign-flip test needs finite differences")
     if data.size == 1:
         return 1.0
-    if 2**data.size > FLIPS and generator is None:
+    exact = data.size <= MOST_EXACT
+    if not exact and generator is None:
         raise ValueError("a sign-flip test of more than 14 differences needs a generator for its random flips")
     found = stats.permutation_test(
         (data,),
         numpy.mean,
         permutation_type="samples",
-        n_resamples=FLIPS,
+        n_resamples=2**MOST_EXACT if exact else FLIPS,
         vectorized=True,
         batch=max(1, 2_000_000 // data.size),
         random_state=generator,

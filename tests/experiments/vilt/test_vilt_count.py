@@ -21,7 +21,7 @@ TOLERANCE |= {"visualbert": 3, "unicoder-vl": 3, "imagebert": 3, "pixel-bert-x15
 
 def published(quantity: str, model: str) -> float:
     """Return the figure that the claim on that row of Table 6 registers."""
-    figure = load_claims(CLAIMS)[f"vilt.cost.{quantity}.{model}"].claim.published
+    figure = load_claims(CLAIMS).claims[f"vilt.cost.{quantity}.{model}"].claim.published
     assert figure is not None
     return figure.value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy
 import pandas
 import pytest
+from synthetic import state_with_samples
 
 from harness.plan.design import make_design
 from harness.plan.state import PlanState, examine
@@ -17,7 +19,8 @@ from harness.plan.trials import Trial, expand
 from harness.spec.load import load_experiment
 from harness.store.attempt import Attempt, Failure, write_attempt
 from harness.store.store import Store
-from harness.verdicts.judge import Judgement, judge
+from harness.verdicts.judge import judge
+from harness.verdicts.judgement import Judgement
 
 SPEC = """
 experiment: timed
@@ -77,7 +80,7 @@ def judged(in_workplace: Callable[..., Path], tmp_path: Path) -> Callable[..., d
             folder = store.attempts_folder("timed", trial.id)
             folder.mkdir(parents=True)
             write_attempt(folder, attempt, {} if table is None else {"latency": table}, None)
-        return {j.claim.id: j for j in judge(examine(design, trials, store, "code"))}
+        return {j.claim.id: j for j in judge(examine(design, trials, store, "code"), store)}
 
     return run
 
@@ -91,22 +94,25 @@ def records(**changes: Any) -> list[dict[str, Any]]:
 
 def test_rounds_are_the_unit_of_analysis_and_drift_cancels(judged: Callable[..., dict[str, Judgement]]) -> None:
     found = judged(lambda trial: (records(), samples(10, 9, trial.replicate)))
-    evidence = found["t.ratio"].evidence
-    assert found["t.ratio"].verdict == "direction only"
-    assert evidence.n == 3 * 8, "the dropped round of each process does not count"
-    assert evidence.low < 10 < evidence.high and evidence.high / evidence.low < 1.03
-    assert len(evidence.trials) == 3
+    ratio = found["t.ratio"]
+    assert ratio.verdict == "direction only"
+    assert ratio.n == 3 * 8, "the dropped round of each process does not count"
+    low, high = ratio.interval
+    assert low < 10 < high and high / low < 1.03
+    assert ratio.adjusted[0] <= low and high <= ratio.adjusted[1]
+    assert len(ratio.trials) == 3
+    assert ratio.certificate.startswith("no A/A certificate")
 
 
 def test_a_share_of_stages_comes_from_rounds(judged: Callable[..., dict[str, Judgement]]) -> None:
     found = judged(lambda trial: (records(), samples(10, 9, trial.replicate)))["t.share"]
     assert found.verdict == "direction only"
-    assert math.isclose(found.evidence.effect, 80, rel_tol=1e-4)
+    assert math.isclose(found.effect, 80, rel_tol=1e-4)
 
 
 def test_an_exact_count_needs_no_interval(judged: Callable[..., dict[str, Judgement]]) -> None:
     found = judged(lambda trial: (records(), samples(10, 9, 0)))["t.value"]
-    assert (found.verdict, found.evidence.low, found.evidence.effect) == ("reproduced", 100, 100)
+    assert (found.verdict, found.interval, found.effect, found.exact) == ("reproduced", (100, 100), 100, True)
 
 
 def test_a_count_that_varies_is_no_count(judged: Callable[..., dict[str, Judgement]]) -> None:
@@ -116,8 +122,8 @@ def test_a_count_that_varies_is_no_count(judged: Callable[..., dict[str, Judgeme
 
 def test_without_samples_replicates_pair(judged: Callable[..., dict[str, Judgement]]) -> None:
     found = judged(lambda trial: (records(latency_ms=10.0 + trial.replicate), None), extra="")
-    assert found["t.ratio"].evidence.n == 3
-    assert math.isclose(found["t.ratio"].evidence.effect, (10 * 11 * 12) ** (1 / 3))
+    assert found["t.ratio"].n == 3
+    assert math.isclose(found["t.ratio"].effect, (10 * 11 * 12) ** (1 / 3))
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, None, -1.0, 0.0])
@@ -138,8 +144,13 @@ def test_all_failed_is_not_run_with_the_reason(judged: Callable[..., dict[str, J
 
 
 def test_a_partial_sweep_says_so(judged: Callable[..., dict[str, Judgement]]) -> None:
-    found = judged(lambda trial: (records(), samples(10, 9, 0)) if trial.replicate < 2 else None)["t.ratio"]
-    assert "2 of 3 planned trials are finished" in found.reason
+    found = judged(lambda trial: (records(), samples(10, 9, trial.replicate)) if trial.replicate < 2 else None)[
+        "t.ratio"
+    ]
+    assert found.verdict == "inconclusive"
+    assert found.reason == "2 of 3 planned trials are finished; a verdict waits for all of them"
+    assert math.isclose(found.effect, 10, rel_tol=0.05), "what there is, is shown"
+    assert (found.planned, found.finished, found.look) == (3, 2, None)
 
 
 def test_an_arm_that_the_profile_leaves_out_is_not_run(judged: Callable[..., dict[str, Judgement]]) -> None:
@@ -185,20 +196,53 @@ def test_damaged_samples_are_named(judged: Callable[..., dict[str, Judgement]], 
     assert found.verdict == "not run" and "its bytes are not those that were written" in found.reason
 
 
-@pytest.mark.parametrize(
-    ("rounds", "n", "verdict"),
-    [
-        ((1, 1, 1), 0, "inconclusive"),
-        ((2, 1, 1), 1, "inconclusive"),
-        ((3, 3, 2), 5, "inconclusive"),
-        ((3, 3, 3), 6, "direction only"),
-    ],
-)
-def test_too_few_rounds_decide_nothing(
-    judged: Callable[..., dict[str, Judgement]], rounds: tuple[int, ...], n: int, verdict: str
-) -> None:
+@pytest.mark.parametrize("rounds", [(1, 1, 1), (2, 1, 1), (3, 3, 2)])
+def test_too_few_rounds_decide_nothing(judged: Callable[..., dict[str, Judgement]], rounds: tuple[int, ...]) -> None:
     found = judged(lambda trial: (records(), samples(10, rounds[trial.replicate], trial.replicate)))
-    assert {(found[name].verdict, found[name].evidence.n) for name in ("t.ratio", "t.share")} == {(verdict, n)}
+    kept = sum(rounds) - 3
+    for name in ("t.ratio", "t.share"):
+        assert (found[name].verdict, found[name].n) == ("inconclusive", 0)
+        assert found[name].reason.startswith(f"{kept} rounds are left after those in which the machine was busy")
+
+
+def test_enough_rounds_decide(judged: Callable[..., dict[str, Judgement]]) -> None:
+    found = judged(lambda trial: (records(), samples(10, 3, trial.replicate)))
+    assert {(found[name].verdict, found[name].n) for name in ("t.ratio", "t.share")} == {("direction only", 6)}
+
+
+def test_rounds_of_trials_with_other_settings_do_not_count(in_workplace: Callable[..., Path], tmp_path: Path) -> None:
+    """One claim fixes a setting that runs in trials of its own: it rests on these alone."""
+    text = SPEC % ", samples: latency" + "fixed: {}\n"
+    text = text.replace("factors:\n  system", "factors:\n  threads: [1, 4]\n  system", 1)
+    text = text.replace("numerator: {system: slow}, denominator: {system: fast}",
+                        "numerator: {system: slow, threads: 1}, denominator: {system: fast, threads: 1}")  # fmt: skip
+    design = make_design(load_experiment(in_workplace("t.yaml", text)))
+    state = state_with_samples(
+        design,
+        lambda trial: (records(), {"latency": samples(10 if trial.arm["threads"] == 1 else 2, 9, trial.replicate)}),
+        Store(tmp_path / "results"),
+    )
+    found = {j.claim.id: j for j in judge(state)}["t.ratio"]
+    low, high = found.interval
+    assert low < 10 < high and high / low < 1.03
+    assert {name for name in found.trials} == {e.trial.id for e in state.states if e.trial.arm["threads"] == 1}
+
+
+def test_arms_of_different_trials_have_no_rounds_in_common(in_workplace: Callable[..., Path], tmp_path: Path) -> None:
+    text = SPEC % ", samples: latency"
+    text = text.replace("factors:\n  system", "factors:\n  threads: [1, 4]\n  system", 1)
+    text = text.replace("numerator: {system: slow}", "numerator: {system: slow, threads: 4}")
+    text = text.replace("denominator: {system: fast}", "denominator: {system: fast, threads: 1}")
+    design = make_design(load_experiment(in_workplace("t.yaml", text)))
+    store = Store(tmp_path / "results")
+    made = state_with_samples(design, lambda trial: (records(), {"latency": samples(10, 9, trial.replicate)}), store)
+    found = {j.claim.id: j for j in judge(made)}["t.ratio"]
+    assert found.verdict == "not comparable" and "did not run interleaved in one trial" in found.reason
+
+
+def test_a_table_without_the_columns_of_rounds_is_not_run(judged: Callable[..., dict[str, Judgement]]) -> None:
+    found = judged(lambda trial: (records(), pandas.DataFrame({"round": [0, 1], "arm": ["fast", "slow"]})))["t.ratio"]
+    assert found.verdict == "not run" and "the samples 'latency' lack what the claim reads" in found.reason
 
 
 def test_a_row_has_the_shape_that_others_rely_on(judged: Callable[..., dict[str, Judgement]]) -> None:
@@ -208,3 +252,4 @@ def test_a_row_has_the_shape_that_others_rely_on(judged: Callable[..., dict[str,
         "margin mde trials"
     )
     assert set(wanted.split()) <= set(row)
+    json.dumps(row, allow_nan=False)

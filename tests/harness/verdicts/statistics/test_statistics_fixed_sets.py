@@ -102,8 +102,8 @@ def test_random_flips_come_from_the_generator_and_agree_with_all_of_them() -> No
     signs = numpy.array(list(itertools.product((1, -1), repeat=16)))
     expected = float((numpy.abs(signs @ values) >= abs(values.sum()) - 1e-12).mean())
     found = sign_flip_p(values, numpy.random.default_rng(1))
-    # Twice a one-sided share of 20,000.
-    assert abs(found - expected) < 3 * 2 * math.sqrt(expected / 2 / 20_000)
+    # Twice a one-sided share of 5,000.
+    assert abs(found - expected) < 3 * 2 * math.sqrt(expected / 2 / 5_000)
     assert found == sign_flip_p(values, numpy.random.default_rng(1)) != sign_flip_p(values, numpy.random.default_rng(2))
     with pytest.raises(ValueError, match="generator"):
         sign_flip_p(values)
