@@ -8,15 +8,15 @@ from typing import Any
 
 import pandas
 
-from harness.plan.code import fingerprint
 from harness.plan.design import Design, make_design
-from harness.plan.state import PlanState, TrialState, examine
-from harness.plan.trials import expand
+from harness.plan.lock import deviations, underpowered_claims
+from harness.plan.state import PlanState, TrialState, state_of
 from harness.spec.find import all_experiments, find_experiment
 from harness.spec.load import Experiment
 from harness.store.store import Store
 from harness.store.table import long_table
-from harness.verdicts.judge import Judgement, judge
+from harness.verdicts.judge import judge
+from harness.verdicts.judgement import Judgement
 from reports.declarations import ReportDeclaration, declaration_of
 
 
@@ -30,6 +30,8 @@ class Results:
     judgements: Sequence[Judgement]
     table: pandas.DataFrame
     environments: Sequence[dict[str, Any]]
+    deviations: Sequence[str]
+    underpowered: Sequence[str]
 
     @property
     def key(self) -> str:
@@ -52,12 +54,21 @@ def collect(experiment: Experiment, profile: str | None, store: Store, device: s
         UserError: the spec cannot be used.
     """
     design = make_design(experiment, profile, device=device)
-    state = examine(design, expand(design), store, fingerprint(design.function.name).digest)
+    state = state_of(design, store)
     factors = [factor.name for factor in design.factors]
     table = long_table(design.name, design.profile_name, factors, state.states)
     digests = {e.counted.attempt.environment: None for e in state.states if e.counted and e.status == "done"}
     environments = [store.environment(digest) for digest in digests if digest]
-    return Results(design, state, declaration_of(experiment), judge(state), table, environments)
+    return Results(
+        design,
+        state,
+        declaration_of(experiment),
+        judge(state, store),
+        table,
+        environments,
+        deviations(state, store),
+        underpowered_claims(state, store),
+    )
 
 
 def collect_all(specs: Sequence[str], profile: str | None, store: Store, device: str | None = None) -> list[Results]:

@@ -21,7 +21,7 @@ def report_command(
     """Write index.html and claims.json: a verdict for each claim of SPEC, or of everything in the store."""
     from harness.store.store import Store
     from reports.collect import collect_all
-    from reports.page import effect_text, write_site
+    from reports.page import effect_text, reading_text, write_site
 
     found = collect_all(specs, profile, Store.at(store), device)
     try:
@@ -30,7 +30,8 @@ def report_command(
         raise UserError(f"--out {out}: cannot be written: {error.strerror}") from error
     for results in found:
         for judgement in results.judgements:
-            click.echo(f"{judgement.verdict:15} {judgement.claim.id}: {effect_text(judgement)}")
+            reading = f" ({reading_text(judgement.reading)})" if judgement.reading else ""
+            click.echo(f"{judgement.verdict:15} {judgement.claim.id}{reading}: {effect_text(judgement)}")
     if not found:
         click.echo("the store holds no results yet; run an experiment first")
     click.echo(f"report: {page}")

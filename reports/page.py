@@ -12,9 +12,13 @@ import jinja2
 
 from harness.execution.display import duration
 from harness.store.atomic import to_json, write_bytes
-from harness.verdicts.judge import Judgement
+from harness.verdicts.judgement import Judgement
 from harness.verdicts.rules import VERDICTS
+from harness.verdicts.saving import saved_by_looks
+from harness.verdicts.variance import stream_shares
 from reports.collect import Results
+from reports.explain import explanation, interval_text, not_stated, tuning_table
+from reports.manifest import CLAIMS, MANIFEST, PAGE, make_manifest
 from reports.pictures import Picture, draw
 from reports.tables import Table, build_table
 
@@ -22,26 +26,36 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_site(all_results: Sequence[Results], folder: Path) -> Path:
-    """Write ``index.html`` and ``claims.json``; return the page's path.
+    """Write ``index.html``, ``claims.json`` and ``manifest.json``; return the page's path.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written, or an attempt was taken away meanwhile.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [judgement.row() for results in all_results for judgement in results.judgements]
-    write_bytes(folder / "claims.json", to_json(rows))
-    page = folder / "index.html"
-    write_bytes(page, render(all_results).encode())
-    return page
+    made = time.time()
+    files = {CLAIMS: to_json(claim_rows(all_results)), PAGE: render(all_results, made).encode()}
+    manifest = make_manifest(all_results, made, files)
+    for name, data in files.items():
+        write_bytes(folder / name, data)
+    write_bytes(folder / MANIFEST, to_json(manifest.model_dump(mode="json")))
+    return folder / PAGE
 
 
-def render(all_results: Sequence[Results]) -> str:
-    """Return the page's text."""
+def claim_rows(all_results: Sequence[Results]) -> list[dict[str, Any]]:
+    """Return the rows of ``claims.json``."""
+    return [judgement.row() for results in all_results for judgement in results.judgements]
+
+
+def render(all_results: Sequence[Results], made: float) -> str:
+    """Return the page's text: the same for the same results and moment (``made``, in seconds since the epoch)."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["effect"] = effect_text
     environment.filters["published"] = published_text
+    environment.filters["explained"] = explanation
+    environment.filters["reading"] = reading_text
+    environment.filters["interval"] = interval_text
     environment.filters["slug"] = lambda text: str(text).replace(" ", "-")
     judgements = [judgement for results in all_results for judgement in results.judgements]
     counts = [(verdict, sum(j.verdict == verdict for j in judgements)) for verdict in VERDICTS]
@@ -49,7 +63,8 @@ def render(all_results: Sequence[Results]) -> str:
         sections=[_section(results) for results in all_results],
         judgements=judgements,
         counts=[(verdict, count) for verdict, count in counts if count],
-        made=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        not_stated=not_stated([results.design.experiment for results in all_results]),
+        made=_moment(made),
     )
 
 
@@ -78,8 +93,16 @@ def _section(results: Results) -> dict[str, Any]:
         "planned": len(results.state.states),
         "trials": [(entry.trial.id, entry.counted) for entry in results.counted],
         "diverged": [e.trial.id for e in results.counted if e.counted and e.counted.attempt.diverged],
+        "tuned": tuning_table(results.state),
+        "frozen": _moment(results.state.selection.frozen) if results.state.selection else "",
+        "streams": stream_shares(results.state, tuple(dict.fromkeys(j.claim.metric for j in results.judgements))),
+        "saved": saved_by_looks(results.state, results.judgements),
         "command": f"harness run {design.name} --profile {design.profile_name}",
     }
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
 
 
 def _machine(environment: dict[str, Any]) -> str:
@@ -102,13 +125,17 @@ def _machine(environment: dict[str, Any]) -> str:
 
 def effect_text(judgement: Judgement) -> str:
     """Return an effect with its interval and unit, or a dash."""
-    evidence = judgement.evidence
-    if not math.isfinite(evidence.effect):
+    if not math.isfinite(judgement.effect):
         return "–"
     unit = f" {judgement.claim.unit}" if judgement.claim.unit else ""
-    if evidence.exact:
-        return f"{evidence.effect:.4g}{unit}"
-    return f"{evidence.effect:.4g}{unit} [{evidence.low:.4g}, {evidence.high:.4g}]"
+    if judgement.exact:
+        return f"{judgement.effect:.4g}{unit}"
+    return f"{judgement.effect:.4g}{unit} {interval_text(judgement.interval)}"
+
+
+def reading_text(reading: str) -> str:
+    """Return what a reading of a spec that tunes is: the paper's design, or every arm at its own best."""
+    return "each arm at its best" if reading == "best" else "matched settings"
 
 
 def published_text(judgement: Judgement) -> str:

@@ -14,7 +14,7 @@ import pandas
 
 from harness.spec.claims import RatioClaim
 from harness.verdicts.evidence import kept_log_ratios
-from harness.verdicts.rules import Evidence
+from harness.verdicts.judgement import Judgement
 from reports.collect import Results
 from reports.declarations import PictureDeclaration, published_values
 
@@ -150,12 +150,12 @@ def _round_ratios(declaration: PictureDeclaration, results: Results) -> Figure |
     """The ratio of every kept round, the interval of their mean, and the published figure, claim by claim."""
     import seaborn
 
-    found: list[tuple[RatioClaim, Evidence, list[float]]] = []
+    found: list[tuple[RatioClaim, Judgement, list[float]]] = []
     for judgement in results.judgements:
         claim = judgement.claim
-        if isinstance(claim, RatioClaim) and claim.samples and math.isfinite(judgement.evidence.effect):
-            groups = kept_log_ratios(claim, results.counted, claim.samples)
-            found.append((claim, judgement.evidence, [math.exp(value) for group in groups for value in group]))
+        if isinstance(claim, RatioClaim) and claim.samples and math.isfinite(judgement.effect):
+            groups = kept_log_ratios(claim, results.counted)
+            found.append((claim, judgement, [math.exp(value) for group in groups for value in group]))
     if not found:
         return None
     figure, axes = _canvas(1.9 * len(found))
@@ -168,12 +168,13 @@ def _round_ratios(declaration: PictureDeclaration, results: Results) -> Figure |
         labelled.add(label)
 
     shown = [1.0]
-    for position, (claim, evidence, ratios) in enumerate(found):
+    for position, (claim, judgement, ratios) in enumerate(found):
+        low, high = judgement.interval
         mark(ratios, [position] * len(ratios), "o", "one round", color=colour, alpha=0.35, markersize=6)
         below = position + 0.22
-        mark([evidence.low, evidence.high], [below, below], "-", "95 % interval", color=colour, linewidth=3)
-        axis.plot([evidence.effect], [below], "|", color=colour, markersize=14)
-        shown += [*ratios, evidence.low, evidence.high]
+        mark([low, high], [below, below], "-", "interval of the mean", color=colour, linewidth=3)
+        axis.plot([judgement.effect], [below], "|", color=colour, markersize=14)
+        shown += [*ratios, low, high]
         if claim.published is not None:
             mark([claim.published.value], [position], "D", "published", color=accent, markersize=9)
             shown.append(claim.published.value)
@@ -187,7 +188,7 @@ def _round_ratios(declaration: PictureDeclaration, results: Results) -> Figure |
     axis.xaxis.set_major_formatter("{x:g}×")
     axis.xaxis.set_minor_formatter("")
     axis.set_xlim(0.85 * min(shown), 1.25 * max(shown))
-    labels = [f"{_arms(claim, results)}\n({evidence.n} rounds)" for claim, evidence, _ in found]
+    labels = [f"{_arms(claim, results)}\n({judgement.n} rounds)" for claim, judgement, _ in found]
     axis.set_yticks(range(len(found)), labels, fontsize=10)
     axis.set_ylim(len(found) - 0.4, -0.6)
     axis.set_xlabel("ratio of request times (log scale)")

@@ -1,0 +1,163 @@
+"""How a verdict came about, as labelled sentences; and what the papers leave out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from harness.plan.state import PlanState
+from harness.spec.claims import ClaimBase, OptimumClaim, RatioClaim
+from harness.spec.load import Experiment
+from harness.verdicts.judgement import Judgement
+from harness.verdicts.questions import Band, Threshold, target
+
+
+@dataclass(frozen=True)
+class Line:
+    """One labelled sentence."""
+
+    label: str
+    text: str
+
+
+def interval_text(interval: tuple[float, float]) -> str:
+    """Return an interval as people read it; an end that is not finite is open."""
+    low, high = (f"{end:.4g}" if math.isfinite(end) else ("−∞" if end < 0 else "∞") for end in interval)
+    return f"[{low}, {high}]"
+
+
+def explanation(judgement: Judgement) -> list[Line]:
+    """Return the lines that a reader needs to follow one verdict from the rule to the numbers."""
+    return [Line(label, text) for label, text in _lines(judgement) if text]
+
+
+def _lines(j: Judgement) -> Iterator[tuple[str, str]]:
+    yield "Rule", rule_text(j.claim)
+    if j.estimate is not None and not j.exact:
+        yield "Interval shown", f"{1 - j.shown_level:.4g} confidence: {interval_text(j.interval)}"
+        yield "Interval that decides", f"{1 - j.level:.6g} confidence: {interval_text(j.adjusted)}"
+        yield "p", f"{j.p:.3g}; {_family(j)}"
+    if j.exact_test is not None:
+        yield "Exact test of no effect", f"{j.exact_test.name}: p = {j.exact_test.p:.3g} (decides nothing)"
+    if len(j.looks) > 1:
+        at = f"judged at {j.look} replicates" if j.look is not None else "no look is complete yet"
+        yield "Looks", f"declared at {', '.join(map(str, j.looks))} replicates; {at}"
+    yield "Unit of analysis", j.unit_of_analysis
+    yield "Law of the values", j.warning
+    if j.correlation is not None:
+        yield "Pairing", f"the arms' results correlate by {j.correlation:.2f} over the units that pair"
+    if j.mde is not None:
+        factor = "a factor of " if isinstance(j.claim, RatioClaim) else ""
+        yield "Smallest effect found", f"{factor}{j.mde:.3g} {j.claim.unit} from the threshold in 80 of 100 cases"
+    if j.needed is not None and j.units is not None:
+        yield (
+            "What would decide",
+            f"{j.needed} units of analysis, where there are {j.units}, if the effect is what it seems",
+        )
+    if (expected := j.expected_repetition) is not None:
+        yield "A repetition of the original", f"would fall in {interval_text(expected)} in 95 of 100 cases"
+    yield (
+        "Trials by arm",
+        "; ".join(
+            f"{arm.arm}: {arm.finished} of {arm.planned} finished"
+            + (f", {arm.failed} failed" if arm.failed else "")
+            + (f", {arm.diverged} diverged" if arm.diverged else "")
+            for arm in j.arms
+        ),
+    )
+    if j.bounds is not None:
+        yield "Worst case", f"if what was lost had been as bad or as good as any: {interval_text(j.bounds)}"
+    yield "Sensitivity", "; ".join(f"{c.varied}: {'changes to ' if c.changes else ''}{c.found}" for c in j.sensitivity)
+    yield "A/A certificate", j.certificate
+
+
+def _family(j: Judgement) -> str:
+    place = j.family
+    if place.method == "Holm":
+        share = (
+            f", which has {place.registered} in all, so {place.share:.0%} of the 5 % is spent here"
+            if place.share < 1
+            else ""
+        )
+        return (
+            f"adjusted {place.p_adjusted:.3g} by Holm's procedure over {place.members} confirmatory claims "
+            f"of {j.claim.paper}{share}"
+        )
+    return f"adjusted {place.p_adjusted:.3g} by {place.method} over {place.members} exploratory claims"
+
+
+def rule_text(claim: ClaimBase) -> str:
+    """Return what would confirm a claim, in words."""
+    if isinstance(claim, OptimumClaim):
+        return "the best level is a claimed one in 95 % of bootstrap draws or more, and on average these beat the rest"
+    region = target(claim)
+    if isinstance(region, Threshold):
+        return (
+            f"the whole interval lies {'above' if region.upwards else 'below'} {region.value:g} {claim.unit}".rstrip()
+        )
+    assert isinstance(region, Band)
+    return f"the whole interval lies within {region.low:.4g} to {region.high:.4g} {claim.unit}".rstrip()
+
+
+@dataclass(frozen=True)
+class NotStated:
+    """What one paper leaves out: of its protocol, and of single figures."""
+
+    paper: str
+    protocol: tuple[str, ...]
+    figures: tuple[str, ...]
+    count: int
+
+
+def not_stated(experiments: Sequence[Experiment]) -> list[NotStated]:
+    """Return, by paper, what is not stated: a counted answer."""
+    protocol: dict[str, dict[str, None]] = {}
+    figures: dict[str, dict[str, None]] = {}
+    for experiment in experiments:
+        for registered in experiment.claims:
+            claim = registered.claim
+            protocol.setdefault(claim.paper, {}).update(dict.fromkeys(experiment.not_stated))
+            if claim.published is not None and (missing := claim.published.left_out()):
+                text = f"{claim.published.locator}: {' and '.join(missing)} ({claim.id})"
+                figures.setdefault(claim.paper, {})[text] = None
+    return [
+        NotStated(paper, tuple(found), tuple(figures.get(paper, {})), len(found) + len(figures.get(paper, {})))
+        for paper, found in protocol.items()
+        if found or figures.get(paper)
+    ]
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """One arm's tuning: what it tried, what it reached, and what was frozen."""
+
+    arm: str
+    levels: str
+    mean: float | None
+    frozen: bool
+    matched: bool
+
+
+def tuning_table(state: PlanState) -> list[Tuned]:
+    """Return what every arm tried on the tuning replicates; empty for a spec that does not tune."""
+    select, selection = state.design.select, state.selection
+    if select is None or selection is None:
+        return []
+    matched = {name: str(level) for name, level in select.matched.items()}
+    return [
+        Tuned(
+            _plain(score.arm),
+            ", ".join(f"{name} {level}" for name, level in score.levels.items()),
+            score.mean,
+            dict(selection.best[score.arm]) == dict(score.levels),
+            dict(score.levels) == matched,
+        )
+        for score in selection.scores
+    ]
+
+
+def _plain(arm: str) -> str:
+    import json
+
+    return ", ".join(f"{name} {level}" for name, level in json.loads(arm).items()) or "the only arm"

@@ -1,0 +1,187 @@
+"""The manifest beside a report: which attempts it rests on, and what it was made of, so that it can be made again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.errors import UserError
+from harness.plan.code import fingerprint
+from harness.spec.find import experiment_folder, spec_paths
+from harness.spec.load import Experiment
+from harness.store.atomic import COMPLETE
+from reports.collect import Results
+
+FORMAT: Literal[1] = 1
+MANIFEST = "manifest.json"
+PAGE = "index.html"
+CLAIMS = "claims.json"
+
+LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib", "seaborn")
+"""Those that the numbers and pictures of a report depend on."""
+
+TEMPLATE = Path(__file__).parent / "templates" / "page.html"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CountedAttempt(_Strict):
+    """The attempt that counted for a trial; ``complete`` is the SHA-256 of its marker."""
+
+    attempt: str
+    status: Literal["done", "failed"]
+    complete: str
+
+
+class ReportedResults(_Strict):
+    """One experiment under one profile: what to ask for to get it again, and the attempts that it rested on.
+
+    ``spec`` is a name or a path, ``sources`` the SHA-256 of the spec and claims files. Paths are relative to the folder
+    in which the report was made, where they lie under it; files of the project have the same name anywhere.
+    """
+
+    spec: str
+    experiment: str
+    profile: str
+    device: str
+    sources: dict[str, str]
+    trials: dict[str, CountedAttempt]
+
+
+class Manifest(_Strict):
+    """What a report was made of.
+
+    ``made`` is in seconds since the epoch; ``files`` are the SHA-256 of the report's own files; ``libraries`` are
+    versions, None for one that is not installed; ``code`` is the fingerprint of the code that judges and renders.
+    """
+
+    format: Literal[1]
+    made: float = Field(ge=0, lt=1e11)
+    results: tuple[ReportedResults, ...]
+    files: dict[str, str]
+    libraries: dict[str, str | None]
+    code: str
+
+
+def make_manifest(all_results: Sequence[Results], made: float, files: Mapping[str, bytes]) -> Manifest:
+    """Return the manifest of a report whose own files are ``files``, by name.
+
+    Raises:
+        OSError: an attempt was taken away meanwhile.
+    """
+    return Manifest(
+        format=FORMAT,
+        made=made,
+        results=tuple(_reported(results) for results in all_results),
+        files={name: digest(data) for name, data in files.items()},
+        libraries=library_versions(),
+        code=report_code(),
+    )
+
+
+def read_manifest(site: Path) -> Manifest:
+    """Return the manifest of the report in a folder.
+
+    Raises:
+        UserError: there is no report, or its manifest cannot be used.
+    """
+    path = site / MANIFEST
+    if not path.is_file():
+        if (site / PAGE).is_file() or (site / CLAIMS).is_file():
+            raise UserError(f"{site}: the report has no {MANIFEST}, so it cannot be verified; make it again")
+        raise UserError(f"{site}: there is no report in it ('harness report --out {site}' makes one)")
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path}: is not JSON: {error}") from error
+    if isinstance(document, dict) and document.get("format", FORMAT) != FORMAT:
+        raise UserError(f"{path}: has the format {document['format']}, and this version reads {FORMAT}")
+    try:
+        return Manifest.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{path}: cannot be read: {key + ': ' if key else ''}{first['msg']}") from error
+
+
+def digest(data: bytes) -> str:
+    """Return the SHA-256 of bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def library_versions() -> dict[str, str | None]:
+    """Return the installed versions of the libraries that numbers and pictures depend on."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found: dict[str, str | None] = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def report_code() -> str:
+    """Return the fingerprint of the code that turns stored attempts into a report, its template included."""
+    modules = fingerprint("reports.page:render").digest
+    return digest(f"{modules} {digest(TEMPLATE.read_bytes())}".encode())[:16]
+
+
+def source_hashes(experiment: Experiment) -> dict[str, str]:
+    """Return the SHA-256 of the files that an experiment was read from, by path."""
+    registered = (*experiment.claims, *experiment.registry)
+    paths = dict.fromkeys((experiment.source.path, *(entry.source.path for entry in registered)))
+    return {_source_name(path): digest(path.read_bytes()) for path in paths}
+
+
+def _reported(results: Results) -> ReportedResults:
+    trials = {}
+    for entry in results.state.states:
+        if entry.counted is not None and entry.status in ("done", "failed"):
+            marker = (entry.counted.folder / COMPLETE).read_bytes()
+            trials[entry.trial.id] = CountedAttempt(
+                attempt=entry.counted.attempt.id,
+                status=entry.status,  # type: ignore[arg-type]
+                complete=digest(marker),
+            )
+    design = results.design
+    return ReportedResults(
+        spec=_asked_for(design.experiment),
+        experiment=design.name,
+        profile=design.profile_name,
+        device=design.device,
+        sources=source_hashes(design.experiment),
+        trials=trials,
+    )
+
+
+def _asked_for(experiment: Experiment) -> str:
+    """Return what finds an experiment again: its name, or the path of its file where no name leads there."""
+    path = experiment.source.path.resolve()
+    if path in [known.resolve() for known in spec_paths()]:
+        return experiment.name
+    shown = _portable(path)
+    return shown if "/" in shown or shown.endswith((".yaml", ".yml")) else f"./{shown}"
+
+
+def _source_name(path: Path) -> str:
+    """Return how a file is called whatever the current folder is, where it comes with the project."""
+    folder, whole = experiment_folder(), path.resolve()
+    if folder is not None and whole.is_relative_to(folder.resolve()):
+        return whole.relative_to(folder.resolve().parent).as_posix()
+    return _portable(path)
+
+
+def _portable(path: Path) -> str:
+    whole, here = path.resolve(), Path.cwd().resolve()
+    return (whole.relative_to(here) if whole.is_relative_to(here) else whole).as_posix()

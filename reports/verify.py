@@ -1,0 +1,164 @@
+"""A report made again from the stored raw samples, compared with what stands in its folder. Nothing is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UserError
+from harness.spec.find import find_experiment
+from harness.store.store import Store
+from reports.claim_differences import claim_differences
+from reports.collect import Results, collect
+from reports.findings import Finding, ordered
+from reports.manifest import (
+    CLAIMS,
+    MANIFEST,
+    PAGE,
+    Manifest,
+    ReportedResults,
+    digest,
+    library_versions,
+    read_manifest,
+    report_code,
+    source_hashes,
+)
+from reports.page import claim_rows, render
+from reports.page_differences import blocks_of, count_cells, page_differences
+from reports.stored_evidence import check_attempts, check_trials, counted_attempts
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a verification found, most important first, and how much it compared.
+
+    ``notes`` explain differences (changed specs, code, libraries); without any there are none. ``unchecked`` counts
+    pictures that were not compared, because libraries of other versions draw them with other bytes.
+    """
+
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+    unchecked: int
+    claims: int
+    cells: int
+    attempts: int
+
+
+@dataclass(frozen=True)
+class _Recomputed:
+    """A report as it comes out now."""
+
+    results: tuple[Results, ...]
+    rows: Sequence[dict[str, Any]]
+    page: str
+
+
+def verify(site: Path, store: Store) -> Verification:
+    """Make the report in a folder again from a store, and compare.
+
+    Raises:
+        UserError: there is no report or no store, the manifest cannot be read, or a spec that it names is gone.
+    """
+    manifest = read_manifest(site)
+    counted = counted_attempts(manifest)
+    if counted and not store.root.is_dir():
+        raise UserError(
+            f"{store.root}: there is no such store; name the one that the report was made from with --store"
+        )
+    findings = list(check_attempts(manifest, store))
+    files = {name: _read(site / name) for name in (PAGE, CLAIMS)}
+    findings += _own_files(manifest, files)
+    try:
+        now = _recomputed(manifest, site, store)
+    except UserError:
+        raise
+    except Exception as error:
+        # Forged data may have any shape. Without a sign of forgery, what went wrong is our own fault.
+        if not findings:
+            raise
+        findings.append(Finding("claim", f"what the store holds cannot be judged any more: {error!r}"))
+        return Verification(ordered(findings), (), 0, 0, 0, len(counted))
+    blamed = {finding.attempt for finding in findings}
+    for reported, results in zip(manifest.results, now.results, strict=True):
+        findings += check_trials(reported, results, store, blamed)
+    findings += _claims(files[CLAIMS], now.rows)
+    pictures, places = _page(files[PAGE], now.page)
+    as_it_was_made = _is_as_written(manifest, PAGE, files[PAGE])
+    unchecked = len(pictures) if as_it_was_made and manifest.libraries != library_versions() else 0
+    findings += places if unchecked else [*places, *pictures]
+    cells = count_cells(blocks_of(now.page))
+    notes = tuple(_notes(manifest, now.results)) if findings or unchecked else ()
+    return Verification(ordered(findings), notes, unchecked, len(now.rows), cells, len(counted))
+
+
+def _recomputed(manifest: Manifest, site: Path, store: Store) -> _Recomputed:
+    results = tuple(_collected(reported, site, store) for reported in manifest.results)
+    return _Recomputed(results, claim_rows(results), render(results, manifest.made))
+
+
+def _collected(reported: ReportedResults, site: Path, store: Store) -> Results:
+    try:
+        return collect(find_experiment(reported.spec), reported.profile, store, reported.device)
+    except UserError as error:
+        raise UserError(f"{site}: its experiment {reported.experiment} cannot be judged again: {error}") from error
+
+
+def _own_files(manifest: Manifest, files: dict[str, bytes | None]) -> Iterator[Finding]:
+    for name, data in files.items():
+        if data is None:
+            yield Finding("edited", f"{name}: is missing")
+        elif not _is_as_written(manifest, name, data):
+            yield Finding("edited", f"{name}: was edited after it was written (its SHA-256 is not that in {MANIFEST})")
+
+
+def _is_as_written(manifest: Manifest, name: str, data: bytes | None) -> bool:
+    return data is not None and manifest.files.get(name) == digest(data)
+
+
+def _claims(data: bytes | None, rows: Sequence[dict[str, Any]]) -> Iterator[Finding]:
+    if data is None:
+        return
+    try:
+        stands = json.loads(data)
+    except ValueError as error:
+        yield Finding("edited", f"{CLAIMS}: is not JSON: {error}")
+        return
+    for difference in claim_differences(stands, rows):
+        yield Finding("declared" if difference.declared else "claim", difference.sentence)
+
+
+def _page(data: bytes | None, recomputed: str) -> tuple[list[Finding], list[Finding]]:
+    """Return the pictures that differ, and all other places on the page that do."""
+    pictures, places = [], []
+    if data is not None:
+        for difference in page_differences(data.decode(errors="replace"), recomputed):
+            if difference.picture:
+                pictures.append(Finding("picture", difference.sentence))
+            else:
+                places.append(Finding("page", difference.sentence))
+    return pictures, places
+
+
+def _notes(manifest: Manifest, all_results: Sequence[Results]) -> Iterator[str]:
+    """Yield what else is not as it was when the report was made."""
+    sources = {path: hashed for r in all_results for path, hashed in source_hashes(r.design.experiment).items()}
+    before = {path: hashed for reported in manifest.results for path, hashed in reported.sources.items()}
+    for path, hashed in before.items():
+        if sources.get(path) != hashed:
+            yield f"{path} is not the file that the report was made with"
+    if manifest.code != report_code():
+        yield "the code that judges and renders is not the code that the report was made with"
+    versions = library_versions()
+    for name, version in manifest.libraries.items():
+        if versions.get(name) != version:
+            yield f"the report was made with {name} {version}, and this is {name} {versions.get(name)}"
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
