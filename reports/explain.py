@@ -35,21 +35,21 @@ def explanation(judgement: Judgement) -> list[Line]:
 def _lines(j: Judgement) -> Iterator[tuple[str, str]]:
     yield "Rule", rule_text(j.claim)
     if j.estimate is not None and not j.exact:
-        yield "Interval shown", f"{1 - j.shown_level:.4g} confidence: {interval_text(j.interval)}"
-        yield "Interval that decides", f"{1 - j.level:.6g} confidence: {interval_text(j.adjusted)}"
+        yield "Interval shown", f"{_percent(1 - j.shown_level)} confidence: {interval_text(j.interval)}"
+        yield "Interval that decides", f"{_percent(1 - j.level)} confidence: {interval_text(j.adjusted)}"
         yield "p", f"{j.p:.3g}; {_family(j)}"
     if j.exact_test is not None:
         yield "Exact test of no effect", f"{j.exact_test.name}: p = {j.exact_test.p:.3g} (decides nothing)"
     if len(j.looks) > 1:
-        at = f"judged at {j.look} replicates" if j.look is not None else "no look is complete yet"
+        at = f"judged at {j.look}" if j.look is not None else "none is complete yet"
         yield "Looks", f"declared at {', '.join(map(str, j.looks))} replicates; {at}"
     yield "Unit of analysis", j.unit_of_analysis
     yield "Law of the values", j.warning
     if j.correlation is not None:
         yield "Pairing", f"the arms' results correlate by {j.correlation:.2f} over the units that pair"
     if j.mde is not None:
-        factor = "a factor of " if isinstance(j.claim, RatioClaim) else ""
-        yield "Smallest effect found", f"{factor}{j.mde:.3g} {j.claim.unit} from the threshold in 80 of 100 cases"
+        size = f"a factor of {j.mde:.3g}" if isinstance(j.claim, RatioClaim) else f"{j.mde:.3g} {j.claim.unit}".rstrip()
+        yield "Smallest effect found", f"{size} from the threshold, in 80 of 100 cases"
     if j.needed is not None and j.units is not None:
         yield (
             "What would decide",
@@ -70,6 +70,14 @@ def _lines(j: Judgement) -> Iterator[tuple[str, str]]:
         yield "Worst case", f"if what was lost had been as bad or as good as any: {interval_text(j.bounds)}"
     yield "Sensitivity", "; ".join(f"{c.varied}: {'changes to ' if c.changes else ''}{c.found}" for c in j.sensitivity)
     yield "A/A certificate", j.certificate
+
+
+def _percent(confidence: float) -> str:
+    """Return a confidence with as many digits as tell it from certainty."""
+    if 1 - confidence < 1e-8:
+        return "over 99.999999 %"
+    digits = max(2, math.ceil(-math.log10(1 - confidence)))
+    return f"{100 * confidence:.{digits}f}".rstrip("0").rstrip(".") + " %"
 
 
 def _family(j: Judgement) -> str:

@@ -88,7 +88,9 @@ class RoundData:
 
     def unit(self) -> str:
         filled = sum(len(group) > 0 for group in self.groups)
-        return "rounds of one process" if filled == 1 else f"rounds in {filled} processes, over the processes' means"
+        if filled == 1:
+            return "rounds of one process; how much processes differ is not in the interval"
+        return f"rounds in {filled} processes, over the processes' means"
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,8 @@ class ItemData:
         return _correlation(self.arms[0].mean(axis=0), self.arms[1].mean(axis=0))
 
     def unit(self) -> str:
-        return f"items in {len(set(self.classes))} classes"
+        replicates = f" and {len(self.replicates)} replicates" if len(self.replicates) > 1 else ""
+        return f"items, resampled by their {len(set(self.classes))} classes{replicates}"
 
 
 def _correlation(first: numpy.ndarray, second: numpy.ndarray) -> float | None:

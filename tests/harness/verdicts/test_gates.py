@@ -124,3 +124,15 @@ def test_checks_come_before_a_sweep_is_whole() -> None:
     make = lambda t: {"value": 1.0, "parameters": 4} if t.replicate == 0 else None  # noqa: E731
     found = judged({"factors": {"arm": ["a", "b"]}, "replicates": 4, "claims": [claim]}, make)["c"]
     assert found.verdict == "not comparable"
+
+
+def test_a_check_of_an_arm_that_has_not_finished_has_failed() -> None:
+    claim = claim_yaml(
+        form="difference", treatment={"arm": "a"}, control={"arm": "b"},
+        gates=[{"metric": "parameters", "value": 10, "arm": {"arm": "c"}, "reason": "r"}],
+    )  # fmt: skip
+    spec = {"factors": {"arm": ["a", "b", "c"]}, "replicates": 3, "claims": [claim]}
+    found = judged(spec, lambda t: None if t.arm["arm"] == "c" else {"value": float(t.replicate), "parameters": 10})[
+        "c"
+    ]
+    assert found.verdict == "not comparable" and "parameters is not measured, so it cannot be checked" in found.reason

@@ -208,3 +208,20 @@ def test_looks_are_made_for_every_form() -> None:
     claim = {**CLAIM, **published_yaml(1.0, 5.0)}
     found = judged({**SPEC, "claims": [claim]}, with_values(1.0 + 0.01 * normalised(12), 4))["c"]
     assert found.verdict == "reproduced" and found.reason.endswith("decided at 4 of at most 12 replicates")
+
+
+def test_exploratory_claims_are_looked_at_once_where_the_sweep_stopped() -> None:
+    """Crossing at the first look and not at the last is a decision for a confirmatory claim, and none for another."""
+    values = differences((critical(0, 0.1), 1.0, 0.5))
+    assert found_in(values).verdict == "direction only"
+    other = found_in(values, family="exploratory")
+    assert (other.verdict, other.look) == ("inconclusive", 12)
+    assert other.level == pytest.approx(0.05) and other.p == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
+
+
+def test_what_the_original_could_not_have_detected_is_decided_at_the_look_that_shows_it() -> None:
+    published = published_yaml(2.0, 0.1, dispersion=1.0, runs=5)
+    values = numpy.array([0.1, -0.1, 0.05, -0.05, 2, 2.2, -2, 3, 1, -1, 2, 0.5])
+    early, late = found_in(values, 4, **published), found_in(values, **published)
+    assert early.verdict == late.verdict == "contradicted" and "could hardly detect" in late.reason
+    assert (early.look, late.look) == (4, 4) and early.p < 0.05

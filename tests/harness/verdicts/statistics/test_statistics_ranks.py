@@ -27,7 +27,10 @@ def test_tails_are_scipys_exact_ones(values: list[int]) -> None:
 def test_the_null_distribution_is_that_of_all_signs() -> None:
     """For three values, counted out by hand over all eight combinations of signs."""
     found = signed_rank([1.0, 2.5, 4.0])
-    sums = [sum(r for r, sign in zip((1, 2, 3), signs, strict=True) if sign) for signs in itertools.product((0, 1), repeat=3)]
+    sums = [
+        sum(r for r, sign in zip((1, 2, 3), signs, strict=True) if sign)
+        for signs in itertools.product((0, 1), repeat=3)
+    ]
     assert found.tail(0.0, True) == sums.count(6) / 8
     assert found.tail(0.0, False) == 1.0
 
