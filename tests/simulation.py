@@ -15,6 +15,7 @@ from typing import Any
 from unittest import mock
 
 import numpy
+import pytest
 from support import TRIALS
 from synthetic import claim_yaml, design_of
 
@@ -272,3 +273,26 @@ def _claims_of_all_forms(factor: str) -> list[dict[str, Any]]:
         "unpaired": {"form": "difference", "treatment": arm(4), "control": arm(0), "pairing": "unpaired"},
     }  # fmt: skip
     return [claim_yaml(**{"id": name, **claim}) for name, claim in found.items()]
+
+
+def cases(name: str, values: Sequence[Any], few: int, many: int) -> Any:
+    """Parametrise with values and numbers of sweeps: the first value with few by default, all with many among the slow."""
+    short, long = [(values[0], few)], [pytest.param(value, many, marks=pytest.mark.slow) for value in values]
+    return pytest.mark.parametrize((name, "number"), [*short, *long])
+
+
+def sized(few: int, many: int) -> Any:
+    """Parametrise with a number of sweeps: few by default, many among the slow tests."""
+    return pytest.mark.parametrize("number", [few, pytest.param(many, marks=pytest.mark.slow)])
+
+
+def stream(*key: int) -> numpy.random.Generator:
+    return numpy.random.default_rng([20260801, *key])
+
+
+def rate(found: Sequence[bool]) -> float:
+    return float(numpy.mean(found))
+
+
+def margin_of(value: float) -> dict[str, Any]:
+    return {"absolute": value, "reason": "r"}
