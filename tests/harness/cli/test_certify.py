@@ -72,7 +72,13 @@ def test_doctor_says_that_there_is_none(workplace: Workplace) -> None:
 def test_an_interrupt_leaves_nothing(workplace: Workplace) -> None:
     command = [sys.executable, "-m", "harness", "doctor", "--certify", "--device", "cpu", "--store", "here"]
     with subprocess.Popen(
-        command, cwd=workplace.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=workplace.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test run in the background of a shell inherits that interrupts are ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as running:
         assert running.stderr is not None and running.stdout is not None
         assert "0/60" in running.stderr.readline()
