@@ -84,7 +84,8 @@ def test_an_interrupt_leaves_nothing(workplace: Workplace) -> None:
         assert "0/60" in running.stderr.readline()
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=60)
-    assert (running.returncode, out) == (130, "")
+    # Where the interrupt meets the interpreter before or after our own code, a shell says 130 all the same.
+    assert running.returncode in (130, -signal.SIGINT) and out == ""
     assert "Traceback" not in err
     assert not list((workplace.folder / "here").glob("certificates/*"))
 
