@@ -45,7 +45,7 @@ def check_trials(
     """Compare which attempts count now with those that did; ``blamed`` are attempts of which the cause is known."""
     experiment = reported.experiment
     for sentence in results.state.damaged:
-        yield Finding("bytes", _short(sentence, store))
+        yield Finding("bytes", sentence)
     now = {entry.trial.id: entry for entry in results.state.states}
     for trial, counted in reported.trials.items():
         if trial not in now:

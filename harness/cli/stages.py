@@ -88,11 +88,11 @@ def refuse_undecidable(selection: Selection, *, allowed: bool) -> list[str]:
     Raises:
         UserError: there are such claims, nothing is decided yet, and it is not allowed.
     """
-    from harness.verdicts.planned_power import planned_power, undecidable
-
     state = selection.state
     if not state.design.experiment.claims or state.looks_made():
         return []
+    from harness.verdicts.planned_power import planned_power, undecidable
+
     unsure = undecidable(planned_power(state))
     if unsure and not allowed:
         first = unsure[0]

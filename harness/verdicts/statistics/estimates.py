@@ -83,16 +83,6 @@ class StudentT:
         return float(special.stdtr(self.degrees_of_freedom, -distance if upwards else distance))
 
 
-def scaled(estimate: StudentT, factor: float) -> StudentT:
-    """Return the estimate of ``factor`` times the parameter: -1 turns its direction, 100 makes a percentage.
-
-    Raises:
-        ValueError: the factor is zero or not finite.
-    """
-    error = abs(factor) * estimate.standard_error
-    return StudentT(factor * estimate.effect, error, estimate.degrees_of_freedom, estimate.n)
-
-
 @dataclass(frozen=True, eq=False)
 class Draws:
     """A bootstrap distribution with percentile intervals; ``draws`` is kept sorted and read-only, in the effect's unit.

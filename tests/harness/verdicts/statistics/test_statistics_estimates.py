@@ -18,7 +18,6 @@ from harness.verdicts.statistics.estimates import (
     Mirrored,
     StudentT,
     Weakest,
-    scaled,
 )
 
 effects = st.floats(-50, 50)
@@ -82,18 +81,6 @@ def test_student_t_is_scipys(values: list[float], threshold: float) -> None:
 def test_what_is_no_t_estimate_is_refused(arguments: tuple[float, float, float]) -> None:
     with pytest.raises(ValueError, match="a t estimate needs"):
         StudentT(*arguments, n=4)
-
-
-@given(students, st.floats(0.1, 100), st.sampled_from([-1, 1]), effects)
-def test_scaled_scales_interval_and_thresholds(estimate: StudentT, size: float, sign: int, threshold: float) -> None:
-    factor = sign * size
-    found = scaled(estimate, factor)
-    assert numpy.allclose(found.interval(), sorted(factor * end for end in estimate.interval()), rtol=1e-10, atol=1e-9)
-    expected = estimate.tail(threshold, sign > 0)
-    assert math.isclose(found.tail(factor * threshold, True), expected, rel_tol=1e-6, abs_tol=1e-12)
-    assert (found.n, found.degrees_of_freedom) == (estimate.n, estimate.degrees_of_freedom)
-    with pytest.raises(ValueError):
-        scaled(estimate, 0)
 
 
 def test_a_count_reaches_its_threshold_or_not() -> None:
