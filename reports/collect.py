@@ -42,6 +42,13 @@ class Results:
         """The trials whose records are shown."""
         return [entry for entry in self.state.states if entry.status == "done"]
 
+    def records(self, reading: str) -> pandas.DataFrame:
+        """Return the reported records; where the spec tunes, those of one reading, and never a tuning trial's."""
+        if self.design.select is None:
+            return self.table
+        trials = {entry.trial.id for entry in self.state.states if reading in entry.trial.readings}
+        return self.table[self.table["trial"].isin(trials)]
+
     def label(self, level: object) -> str:
         """Return how a level is written for people."""
         return self.declaration.labels.get(str(level), str(level))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.spec.load import Experiment
+from harness.spec.models import Scalar
 from harness.spec.validation import validated
+
+Reading = Literal["matched", "best"]
 
 
 class _Strict(BaseModel):
@@ -17,7 +20,8 @@ class _Strict(BaseModel):
 class PublishedColumn(_Strict):
     """Figures of the paper to stand beside a metric, by level: written out, or those of registered claims.
 
-    ``claims`` is the id that value claims of the experiment begin with; their arm names the level.
+    Where rows are combinations of levels, they are named with commas between: ``nonlinear, 128``. ``claims`` is the id
+    that value claims of the experiment begin with; their arm names the level.
     """
 
     locator: str
@@ -34,6 +38,9 @@ class Column(_Strict):
     label: str
     unit: str = ""
     digits: int = Field(default=1, ge=0, le=8)
+    statistic: Literal["median", "mean"] = Field(
+        default="median", description="over trials; a mean has Student's 95 % interval over replicates"
+    )
     low: str | None = Field(default=None, description="the metric that holds the interval's lower end")
     high: str | None = Field(default=None, description="the metric that holds the interval's upper end")
     ratio_to: str | None = Field(default=None, description="show the metric as a multiple of this level's")
@@ -42,31 +49,106 @@ class Column(_Strict):
 
 
 class TableDeclaration(_Strict):
-    """A table with a row for each level of a factor."""
+    """A table with a row for each level of a factor, or for each combination of several that was run.
 
-    title: str
-    caption: str = ""
-    rows: str
-    columns: tuple[Column, ...] = Field(min_length=1)
-
-
-class PictureDeclaration(_Strict):
-    """A picture of one of the known kinds.
-
-    ``stages``: time of named stages by level, absolute and as shares. ``round-ratios``: the ratio of each round for
-    the ratio claims. ``beside-published``: a metric, or several, beside the paper's figures by level.
+    Where the spec tunes, ``reading`` says which trials stand in it; tuning trials never do.
     """
 
-    kind: Literal["stages", "round-ratios", "beside-published"]
     title: str
     caption: str = ""
-    rows: str = ""
-    metrics: dict[str, str] = Field(default={}, description="metric to label")
+    rows: str | tuple[str, ...]
+    columns: tuple[Column, ...] = Field(min_length=1)
+    reading: Reading = "matched"
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        return (self.rows,) if isinstance(self.rows, str) else self.rows
+
+
+class _Picture(_Strict):
+    title: str
+    caption: str = ""
+
+
+class StagesPicture(_Picture):
+    """Time of named stages (metrics ``stage_ms_...``) by level, absolute and as shares."""
+
+    kind: Literal["stages"]
+    rows: str
+    total: str = Field(default="", description="the metric, in ms, that is written at the end of a bar")
+    groups: dict[str, list[str]] = Field(default={}, description="stages that are drawn as one, by label")
+    of: str = Field(default="request", description="what it is the time of")
+
+
+class RoundRatiosPicture(_Picture):
+    """The ratio of each round, for the ratio claims that have rounds."""
+
+    kind: Literal["round-ratios"]
+
+
+class BesidePublishedPicture(_Picture):
+    """A metric, or several, beside the paper's figures by level."""
+
+    kind: Literal["beside-published"]
+    rows: str
+    metrics: dict[str, str] = Field(min_length=1, description="metric to label")
     published: PublishedColumn | None = None
     unit: str = ""
     logarithmic: bool = False
-    total: str = Field(default="", description="the metric, in ms, that is written at the end of a stages bar")
-    groups: dict[str, list[str]] = Field(default={}, description="stages that are drawn as one, by label")
+
+
+class _Chart(_Picture):
+    """A picture of means over replicates, each with Student's 95 % interval."""
+
+    metric: str
+    label: str
+    unit: str = ""
+    where: dict[str, Scalar] = Field(default={}, description="levels of other factors that are drawn")
+    reading: Reading = "matched"
+
+
+class PublishedCurves(_Strict):
+    """Figures of the paper by level of ``by`` (empty without it), then by level of ``along``."""
+
+    locator: str
+    values: dict[str, dict[str, float]] = Field(min_length=1)
+
+
+class CurvesPicture(_Chart):
+    """The mean of a metric along a factor, a line for each level of ``by``; the paper's figures faintly behind."""
+
+    kind: Literal["curves"]
+    along: str
+    by: str = ""
+    logarithmic: bool = Field(default=False, description="the factor's levels are numbers, on a log scale")
+    published: PublishedCurves | None = None
+
+
+class EffectsPicture(_Chart):
+    """The paired difference of two arms along a factor, a line for each level of ``by``: a scale ladder."""
+
+    kind: Literal["effects"]
+    along: str
+    by: str = ""
+    logarithmic: bool = False
+    treatment: dict[str, Scalar] = Field(min_length=1)
+    control: dict[str, Scalar] = Field(min_length=1)
+    published: dict[str, float] = Field(default={}, description="the paper's differences, by where they stand")
+
+
+class GridPicture(_Chart):
+    """The mean of a metric for each pair of levels of two factors, beside the paper's own grid."""
+
+    kind: Literal["grid"]
+    rows: str
+    columns: str
+    published: PublishedCurves | None = None
+
+
+PictureDeclaration = Annotated[
+    StagesPicture | RoundRatiosPicture | BesidePublishedPicture | CurvesPicture | EffectsPicture | GridPicture,
+    Field(discriminator="kind"),
+]
 
 
 class ReportDeclaration(_Strict):

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import math
-import re
-import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,14 +12,21 @@ import pandas
 from harness.spec.claims import RatioClaim
 from harness.verdicts.evidence import kept_log_ratios
 from harness.verdicts.judgement import Judgement
+from reports.canvas import canvas, legend_below, to_svg, wrapped
+from reports.charts import draw_curves, draw_effects, draw_grid
 from reports.collect import Results
-from reports.declarations import PictureDeclaration, published_values
+from reports.declarations import (
+    BesidePublishedPicture,
+    PictureDeclaration,
+    RoundRatiosPicture,
+    StagesPicture,
+    published_values,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STAGE_PREFIX = "stage_ms_"
-LABEL_WIDTH = 34
 
 
 @dataclass(frozen=True)
@@ -39,43 +43,7 @@ def draw(declaration: PictureDeclaration, results: Results) -> Picture | None:
     figure = _KINDS[declaration.kind](declaration, results)
     if figure is None:
         return None
-    return Picture(declaration.title, declaration.caption, _svg(figure, declaration.title))
-
-
-def _svg(figure: Figure, title: str) -> str:
-    """Return a figure as inline SVG: the same bytes for the same figure, and a title for those who do not see it."""
-    import html
-
-    import matplotlib
-    from matplotlib import pyplot
-
-    target = io.StringIO()
-    salt = re.sub(r"\W+", "-", title)
-    with matplotlib.rc_context({"svg.hashsalt": salt, "svg.fonttype": "path"}):
-        figure.savefig(target, format="svg", bbox_inches="tight", metadata={"Date": None})
-    pyplot.close(figure)
-    text = target.getvalue()
-    text = text[text.index("<svg") :]
-    # Several pictures share one page, so the names inside each must be its own.
-    text = re.sub(r'\bid="', f'id="{salt}-', text)
-    text = re.sub(r'(href="#|url\(#)', rf"\1{salt}-", text)
-    return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(title, quote=True)}" ', 1)
-
-
-def _canvas(rows: float, columns: int = 1, width: float = 10.0) -> tuple[Figure, Any]:
-    import matplotlib
-
-    matplotlib.use("svg")
-    import seaborn
-    from matplotlib import pyplot
-
-    seaborn.set_theme(style="whitegrid", context="notebook", palette="colorblind", font="DejaVu Sans")
-    return pyplot.subplots(1, columns, figsize=(width, 1.5 + 0.5 * rows), sharey=columns > 1, squeeze=False)  # type: ignore[no-any-return]
-
-
-def _legend_below(figure: Figure, axis: Any, columns: int) -> None:
-    handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=columns, frameon=False)
+    return Picture(declaration.title, declaration.caption, to_svg(figure, declaration.title))
 
 
 def _levels(results: Results, factor: str) -> list[str]:
@@ -85,17 +53,13 @@ def _levels(results: Results, factor: str) -> list[str]:
     return [level.name for level in declared if level.name in present]
 
 
-def _wrapped(text: str) -> str:
-    return "\n".join(textwrap.wrap(text, LABEL_WIDTH))
-
-
 def _medians(results: Results, factor: str, levels: Sequence[str], metrics: Sequence[str]) -> pandas.DataFrame:
     """Return the median over trials of each metric, a row a level."""
     table = results.table.assign(**{factor: results.table[factor].astype(str)})
     return table.groupby(factor)[list(metrics)].median().reindex(levels)
 
 
-def _stages(declaration: PictureDeclaration, results: Results) -> Figure | None:
+def _stages(declaration: StagesPicture, results: Results) -> Figure | None:
     """Stacked bars of stage times: absolute on the left, as shares of each system's own time on the right."""
     import seaborn
 
@@ -108,28 +72,31 @@ def _stages(declaration: PictureDeclaration, results: Results) -> Figure | None:
     medians.columns = [name.removeprefix(STAGE_PREFIX) for name in metrics]
     grouped = _grouped(medians, declaration.groups)
     shares = 100 * grouped.div(grouped.sum(axis=1), axis=0)
-    figure, axes = _canvas(len(levels), 2, width=12.0)
+    scale, unit = (1000.0, "s") if grouped.sum(axis=1).max() >= 1000 else (1.0, "ms")
+    figure, axes = canvas(len(levels), 2, width=12.0)
     colours = seaborn.color_palette("colorblind", len(grouped.columns))
     named = declaration.total in results.table
     positions = range(len(levels))
     for axis, values, label in (
-        (axes[0][0], grouped / 1000, "median time of a request (s)"),
-        (axes[0][1], shares, "share of the request (%)"),
+        (axes[0][0], grouped / scale, f"median time of a {declaration.of} ({unit})"),
+        (axes[0][1], shares, f"share of the {declaration.of} (%)"),
     ):
         left = [0.0] * len(levels)
         for column, colour in zip(values.columns, colours, strict=True):
             axis.barh(positions, values[column], left=left, color=colour, label=column, edgecolor="white", height=0.7)
             left = [a + b for a, b in zip(left, values[column], strict=True)]
         axis.set_xlabel(label)
-        axis.set_yticks(list(positions), [_wrapped(results.label(level)) for level in levels])
+        axis.set_yticks(list(positions), [wrapped(results.label(level)) for level in levels])
         axis.grid(axis="y", visible=False)
         if axis is axes[0][0]:
-            totals = _medians(results, factor, levels, [declaration.total])[declaration.total] / 1000 if named else left
+            totals = (
+                _medians(results, factor, levels, [declaration.total])[declaration.total] / scale if named else left
+            )
             for position, end, total in zip(positions, left, totals, strict=True):
-                axis.annotate(f" {total:.3g} s", (end, position), va="center", fontsize=10)
+                axis.annotate(f" {total:.3g} {unit}", (end, position), va="center", fontsize=10)
             axis.set_xlim(0, max(left) * 1.18)
     axes[0][0].invert_yaxis()
-    _legend_below(figure, axes[0][0], min(4, len(grouped.columns)))
+    legend_below(figure, axes[0][0], min(4, len(grouped.columns)))
     figure.tight_layout()
     return figure
 
@@ -146,7 +113,7 @@ def _grouped(medians: pandas.DataFrame, groups: dict[str, list[str]]) -> pandas.
     return pandas.DataFrame({**grouped, **rest})
 
 
-def _round_ratios(declaration: PictureDeclaration, results: Results) -> Figure | None:
+def _round_ratios(declaration: RoundRatiosPicture, results: Results) -> Figure | None:
     """The ratio of every kept round, the interval of their mean, and the published figure, claim by claim."""
     import seaborn
 
@@ -158,7 +125,7 @@ def _round_ratios(declaration: PictureDeclaration, results: Results) -> Figure |
             found.append((claim, judgement, [math.exp(value) for group in groups for value in group]))
     if not found:
         return None
-    figure, axes = _canvas(1.9 * len(found))
+    figure, axes = canvas(1.9 * len(found))
     axis = axes[0][0]
     colour, accent = seaborn.color_palette("colorblind")[:2]
     labelled: set[str] = set()
@@ -204,10 +171,10 @@ def _arms(claim: RatioClaim, results: Results) -> str:
     above, below = (
         ", ".join(results.label(level) for level in arm.values()) for arm in (claim.numerator, claim.denominator)
     )
-    return f"{_wrapped(above)}\n: {_wrapped(below)}"
+    return f"{wrapped(above)}\n: {wrapped(below)}"
 
 
-def _beside_published(declaration: PictureDeclaration, results: Results) -> Figure | None:
+def _beside_published(declaration: BesidePublishedPicture, results: Results) -> Figure | None:
     """Metrics by level as marks, the paper's figures as diamonds, on one axis."""
     import seaborn
 
@@ -216,7 +183,7 @@ def _beside_published(declaration: PictureDeclaration, results: Results) -> Figu
     if not levels or not present:
         return None
     medians = _medians(results, declaration.rows, levels, list(present))
-    figure, axes = _canvas(len(levels))
+    figure, axes = canvas(len(levels))
     axis = axes[0][0]
     palette = seaborn.color_palette("colorblind")
     markers = ("o", "s", "^", "v", "P", "X")
@@ -234,7 +201,7 @@ def _beside_published(declaration: PictureDeclaration, results: Results) -> Figu
     if declaration.logarithmic:
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter("{x:g}")
-    axis.set_yticks(positions, [_wrapped(results.label(level)) for level in levels])
+    axis.set_yticks(positions, [wrapped(results.label(level)) for level in levels])
     axis.invert_yaxis()
     axis.set_xlabel(declaration.unit)
     figure.legend(
@@ -244,8 +211,11 @@ def _beside_published(declaration: PictureDeclaration, results: Results) -> Figu
     return figure
 
 
-_KINDS: dict[str, Callable[[PictureDeclaration, Results], Any]] = {
+_KINDS: dict[str, Callable[[Any, Results], Figure | None]] = {
     "stages": _stages,
     "round-ratios": _round_ratios,
     "beside-published": _beside_published,
+    "curves": draw_curves,
+    "effects": draw_effects,
+    "grid": draw_grid,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 
 import pandas
 
+from harness.spec.models import level_name
+from harness.verdicts.statistics.means import mean_estimate
 from reports.collect import Results
 from reports.declarations import Column, TableDeclaration, published_values
 
@@ -63,21 +66,23 @@ class Table:
 
 
 def build_table(declaration: TableDeclaration, results: Results) -> Table:
-    """Return a declared table from the records: a row a level, the median over trials in each cell.
+    """Return a declared table from the records: a row a level, or a combination of levels that has records.
 
     Where a column asks for differences from the paper, a last row gives the median of their sizes.
     """
-    factor = declaration.rows
-    levels = next((f.levels for f in results.design.factors if f.name == factor), ())
-    rows = [[Cell(text=results.label(level.name))] for level in levels]
+    records = results.records(declaration.reading)
+    factors = declaration.factors
+    rows_of = _rows(records, factors, results)
+    labels = [", ".join(results.label(level) for level in levels) for levels in rows_of]
+    rows = [[Cell(text=label)] for label in labels]
     last = [Cell(text="median difference")]
-    headings = [Heading(factor.replace("_", " "))]
+    headings = [Heading(", ".join(factor.replace("_", " ") for factor in factors))]
     for column in declaration.columns:
-        cells = [_cell(column, _records(results.table, factor, level.name), results.table, factor) for level in levels]
+        cells = [_cell(column, _chosen(records, factors, levels), records, factors[0]) for levels in rows_of]
         blocks = [(Heading(column.label, column.unit), cells)]
         if column.published is not None:
-            figures = published_values(column.published, results.design.experiment, factor)
-            published = [_published(figures.get(level.name), column) for level in levels]
+            figures = published_values(column.published, results.design.experiment, factors[0])
+            published = [_published(figures.get(", ".join(levels)), column) for levels in rows_of]
             blocks.append((Heading(f"paper: {column.published.locator}", column.unit, published=True), published))
             if column.difference:
                 pairs = zip(cells, published, strict=True)
@@ -92,6 +97,15 @@ def build_table(declaration: TableDeclaration, results: Results) -> Table:
     if any(column.difference for column in declaration.columns):
         rows.append(last)
     return Table(declaration.title, declaration.caption, headings, rows)
+
+
+def _rows(records: pandas.DataFrame, factors: Sequence[str], results: Results) -> list[tuple[str, ...]]:
+    """Return the levels of one factor in the spec's order, or the combinations of several that have records."""
+    declared = [[x.name for f in results.design.factors if f.name == name for x in f.levels] for name in factors]
+    combinations = list(itertools.product(*declared))
+    if len(factors) == 1:
+        return combinations
+    return [levels for levels in combinations if not _chosen(records, factors, levels).empty]
 
 
 def _published(figure: float | None, column: Column) -> Cell:
@@ -110,24 +124,39 @@ def _difference(ours: Cell, theirs: Cell) -> Cell:
     return Cell(100 * (ours.value / theirs.value - 1), unit="%", digits=1, signed=True, trials=ours.trials)
 
 
-def _records(table: pandas.DataFrame, factor: str, level: str) -> pandas.DataFrame:
-    return table[table[factor].astype(str) == level] if factor in table else table.iloc[:0]
+def _chosen(table: pandas.DataFrame, factors: Sequence[str], levels: Sequence[str]) -> pandas.DataFrame:
+    for factor, level in zip(factors, levels, strict=True):
+        table = table[table[factor].map(level_name) == level] if factor in table else table.iloc[:0]
+    return table
 
 
 def _cell(column: Column, chosen: pandas.DataFrame, table: pandas.DataFrame, factor: str) -> Cell:
     value = _median(chosen, column.metric)
+    if value is not None and column.statistic == "mean":
+        return _mean(column, chosen)
     if value is None:
         words = chosen[column.metric].dropna().astype(str).unique() if column.metric in chosen else []
         return Cell(text=", ".join(words) or NOTHING)
     low = _median(chosen, column.low) if column.low else None
     high = _median(chosen, column.high) if column.high else None
     if column.ratio_to is not None:
-        reference = _median(_records(table, factor, column.ratio_to), column.metric)
+        reference = _median(_chosen(table, (factor,), (column.ratio_to,)), column.metric)
         if not reference:
             return Cell(text=NOTHING)
         value, low, high = value / reference, None, None
     trials = tuple(chosen["trial"].unique())
     return Cell(value, low, high, column.unit, column.digits, trials=trials)
+
+
+def _mean(column: Column, chosen: pandas.DataFrame) -> Cell:
+    """Return the mean over replicates with Student's interval, where there are two that differ."""
+    trials = tuple(chosen["trial"].unique())
+    values = chosen.groupby("replicate")[column.metric].mean().to_numpy(dtype=float)
+    try:
+        low, high = mean_estimate(values).interval()
+    except ValueError:
+        return Cell(float(values.mean()), unit=column.unit, digits=column.digits, trials=trials)
+    return Cell(float(values.mean()), low, high, column.unit, column.digits, trials=trials)
 
 
 def _median(table: pandas.DataFrame, metric: str) -> float | None:

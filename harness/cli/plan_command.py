@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +12,7 @@ from harness.cli.options import Selection, design_options, select
 from harness.cli.stages import seconds_of_replicate
 from harness.execution.display import duration
 from harness.execution.driver import worker_count
+from harness.plan.cost import predicted_cost
 from harness.plan.design import Design
 from harness.plan.lock import deviations
 from harness.plan.state import PlanState, due, predicted_seconds
@@ -43,11 +44,8 @@ def plan_command(jobs: int | None, as_json: bool, pilot: str | None, show_trials
     counts = plan["trials"]
     click.echo(f"{plan['experiment']}, profile {plan['profile']}, on {selection.design.device}")
     click.echo("  " + ", ".join(f"{name} {count}" for name, count in counts.items()))
-    seconds = plan["predicted_seconds"]
-    rest = counts["planned"] - counts["done"]
-    if rest:
-        known = "unknown: no attempt of it is stored yet" if seconds is None else f"about {duration(seconds)}"
-        click.echo(f"  time for what is missing: {known}")
+    if counts["planned"] - counts["done"]:
+        click.echo(f"  time for what is missing: {_time(plan, selection.design)}")
     for sentence in selection.state.damaged:
         click.echo(f"  damaged: {sentence}")
     for sentence in deviations(selection.state, selection.store):
@@ -57,6 +55,20 @@ def plan_command(jobs: int | None, as_json: bool, pilot: str | None, show_trials
     if show_trials:
         for entry in selection.state.states:
             click.echo(f"  {entry.status:8} {entry.trial.id}")
+
+
+def _time(plan: Mapping[str, Any], design: Design) -> str:
+    cost = plan.get("predicted_cost")
+    known = "unknown: no attempt of it is stored yet"
+    if plan["predicted_seconds"] is not None:
+        known = f"about {duration(plan['predicted_seconds'])}"
+    if cost is None:
+        return known
+    hours = "GPU hours" if design.resources.gpus else "processor hours"
+    source = "by earlier attempts" if cost["measured"] else "by operations, since no attempt of it is stored yet"
+    rate = f"at {design.resources.teraflops:g} Tflop/s a trial"
+    counted = f"{cost['operations']:.3g} operations in {cost['trials']} trials, {rate}"
+    return f"{known} {source}; {cost['device_hours']:,.1f} {hours} ({counted})"
 
 
 def _powers(selection: Selection, pilot: Selection | None) -> list[PlannedPower]:
@@ -93,6 +105,8 @@ def describe_plan(selection: Selection, jobs: int | None, powers: Sequence[Plann
     state = selection.state
     wanted = due(state, retry_failed=False, keep_stale=False)
     workers = worker_count(selection.design, jobs, len(wanted))
+    seconds = predicted_seconds(state, wanted, workers)
+    cost = predicted_cost(state, workers)
     known = {power.claim: power.row() for power in powers}
     plan: dict[str, Any] = {
         "experiment": selection.design.name,
@@ -103,9 +117,16 @@ def describe_plan(selection: Selection, jobs: int | None, powers: Sequence[Plann
             "failed": state.count("failed"),
             "stale": state.count("stale"),
         },
-        "predicted_seconds": predicted_seconds(state, wanted, workers),
+        "predicted_seconds": cost.seconds if seconds is None and cost is not None else seconds,
         "power": {r.claim.id: known.get(r.claim.id) for r in selection.design.experiment.claims},
     }
+    if cost is not None:
+        plan["predicted_cost"] = {
+            "trials": cost.trials,
+            "operations": cost.operations,
+            "device_hours": cost.device_hours,
+            "measured": seconds is not None,
+        }
     if len(selection.design.looks) > 1:
         plan["looks"] = list(selection.design.looks)
     if selection.design.select is not None:

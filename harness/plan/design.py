@@ -81,6 +81,12 @@ class Design:
         return self.experiment.name
 
     @property
+    def fixed_identity(self) -> dict[str, Any]:
+        """What the fixed parameters are, without those that only say where something lies."""
+        known = self.function.parameters
+        return {name: x.identity for name, x in self.fixed.items() if name not in known or not known[name].placement}
+
+    @property
     def plain_factors(self) -> tuple[Factor, ...]:
         return tuple(factor for factor in self.factors if not factor.blocked)
 
@@ -143,7 +149,10 @@ def make_design(
         _select(experiment, name, chosen, factors),
         _resources(experiment, name, chosen),
         resolve_device(device or chosen.device or "auto"),
-        {**(overrides or {}), **({"replicates": replicates} if replicates else {})},
+        {
+            **{key: value for key, value in (overrides or {}).items() if not checker.is_placement(key)},
+            **({"replicates": replicates} if replicates else {}),
+        },
     )
 
 
@@ -169,10 +178,15 @@ def _select(experiment: Experiment, name: str, profile: Profile, factors: Mappin
             )
         if factors[key].blocked:
             raise experiment.source.error((*at, "factors"), f"'{key}' is blocked; arms that run together share it")
-        level, known = level_name(select.matched[key]), [level.name for level in factors[key].levels]
-        if level not in known:
-            message = f"the factor '{key}' has no level '{level}'{nearest(level, known)} (known: {listed(known)})"
-            raise experiment.source.error((*at, "matched"), message)
+    for part, wanted in (("matched", select.matched), ("at", select.at)):
+        for key, given in wanted.items():
+            if key not in factors or factors[key].blocked:
+                message = f"no factor '{key}' that runs in trials of its own (known: {listed(list(factors))})"
+                raise experiment.source.error((*at, part), message)
+            level, known = level_name(given), [level.name for level in factors[key].levels]
+            if level not in known:
+                message = f"the factor '{key}' has no level '{level}'{nearest(level, known)} (known: {listed(known)})"
+                raise experiment.source.error((*at, part), message)
     return select
 
 
@@ -200,13 +214,16 @@ class _Checker:
 
     def parameter(self, at: Location | None, key: str) -> Parameter:
         if key == VARIED_STREAMS:
-            return Parameter(key, TypeAdapter(str), False, ALL_STREAMS, False)
+            return Parameter(key, TypeAdapter(str), False, ALL_STREAMS, False, False)
         known = sorted(self.function.parameters)
         if key not in self.function.parameters:
             raise self.error(
                 at, key, f"{self.function.name} has no parameter '{key}'{nearest(key, known)} (known: {listed(known)})"
             )
         return self.function.parameters[key]
+
+    def is_placement(self, key: str) -> bool:
+        return key in self.function.parameters and self.function.parameters[key].placement
 
     def factor_names(self) -> None:
         """Refuse a profile that changes a factor the spec does not have, and a name that is both factor and fixed."""
@@ -224,6 +241,8 @@ class _Checker:
     def factor(self, key: str, model: FactorModel) -> Factor:
         at: Location = ("factors", key)
         parameter = self.parameter(at, key)
+        if parameter.placement:
+            raise self.error(at, key, "only says where something lies, so it cannot be a factor; name it under 'fixed'")
         if model.blocked and not parameter.takes_mapping:
             raise self.error(
                 at, key, f"is blocked, so {self.function.name} must take '{key}' as a mapping of level name to value"

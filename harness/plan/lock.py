@@ -56,7 +56,7 @@ def describe(state: PlanState, underpowered: Sequence[str] = ()) -> dict[str, An
         "profile": {"fidelity": design.profile.fidelity, "conclusive": design.profile.conclusive},
         "claims": {r.claim.id: r.claim.model_dump(mode="json") for r in design.experiment.claims},
         "factors": {f.name: {level.name: level.identity for level in f.levels} for f in design.factors},
-        "fixed": {name: level.identity for name, level in design.fixed.items()},
+        "fixed": design.fixed_identity,
         "looks": list(design.looks),
         "select": design.select.model_dump(mode="json") if design.select else None,
         "trials": sorted(entry.trial.id for entry in state.states if _is_planned(entry.trial)),

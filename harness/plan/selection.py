@@ -119,7 +119,7 @@ def _path(store: Store, design: Design, code: str) -> Path:
     what: dict[str, Any] = {
         "select": design.select.model_dump(),
         "factors": {f.name: {level.name: level.identity for level in f.levels} for f in design.factors},
-        "fixed": {name: level.identity for name, level in design.fixed.items()},
+        "fixed": design.fixed_identity,
         "device": design.device,
         "code": code,
     }

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.errors import listed, nearest
 from harness.plan.design import Design, Factor, Level
-from harness.spec.models import ALL_STREAMS, VARIED_STREAMS, Scalar, level_name
+from harness.spec.models import ALL_STREAMS, VARIED_STREAMS, Scalar, Select, level_name
 
 IDENTITY_VERSION = 1
 
@@ -63,11 +63,18 @@ def expand(design: Design, best: BestLevels | None = None) -> list[Trial]:
     select = design.select
     if select is None:
         return [_trial(arm, replicate) for replicate in range(design.replicates) for arm in prepared]
-    tuning = [_trial(arm, -1 - number, ("tuning",)) for number in range(select.replicates) for arm in prepared]
+    tuned = [arm for arm in prepared if _tunes(select, arm.arm)]
+    if not tuned:
+        raise design.experiment.source.error(("select", "at"), "no combination has these levels; none would be tuned")
+    tuning = [_trial(arm, -1 - number, ("tuning",)) for number in range(select.replicates) for arm in tuned]
     if best is None:
         return tuning
     reported = [(arm, readings) for arm in prepared if (readings := _readings(design, arm.arm, best))]
     return tuning + [_trial(arm, replicate, why) for replicate in range(design.replicates) for arm, why in reported]
+
+
+def _tunes(select: Select, arm: Mapping[str, Scalar]) -> bool:
+    return all(level_name(arm[name]) == level_name(level) for name, level in select.at.items())
 
 
 def outer_arm(design: Design, arm: Mapping[str, Scalar]) -> str:
@@ -101,7 +108,7 @@ def _prepare(
     given |= {name: level.given for name, level in design.fixed.items()}
     identity = {name: level.identity for name, level in chosen.items()}
     identity |= {name: {level.name: level.identity for level in levels} for name, levels in blocked.items()}
-    identity |= {name: level.identity for name, level in design.fixed.items()}
+    identity |= design.fixed_identity
     identity = {name: value for name, value in identity.items() if defaults.get(name) != canonical(value)}
     whole: dict[str, Any] = {
         "version": IDENTITY_VERSION,

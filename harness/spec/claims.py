@@ -222,17 +222,27 @@ class _Curve(Directed):
 
 
 class TrendClaim(_Curve):
-    """``metric`` rises (or falls) along a factor: a monotone contrast, in units of the change from end to end."""
+    """``metric`` rises (or falls) along a factor: a monotone contrast, in units of the change from end to end.
+
+    With ``minus``, an arm whose metric is taken off at every level, it is about how an effect grows along the factor;
+    where that has two levels, it is an interaction.
+    """
 
     pooling: ClassVar[tuple[str, ...]] = ("mean", "interquartile mean", "all")
     form: Literal["trend"]
+    minus: Arm = {}
     scale: Scale = Field(default="rank", description="spacing of the levels in the contrast")
 
     @model_validator(mode="after")
     def _enough(self) -> TrendClaim:
         if len(self.levels) == 1:
             raise ValueError("a trend needs at least two 'levels'")
+        if self.minus and self.minus.keys() != self.arm.keys():
+            raise ValueError("'minus' must name the factors that 'arm' names, at other levels")
         return self
+
+    def arms(self) -> dict[str, Arm]:
+        return {"arm": self.arm, "minus": self.minus} if self.minus else {"arm": self.arm}
 
 
 class OptimumClaim(_Curve):

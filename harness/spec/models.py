@@ -54,6 +54,9 @@ class Resources(Strict):
     minutes: float = Field(default=60.0, gt=0)
     fresh_process: bool = Field(default=False, description="every trial starts in a process of its own")
     exclusive: bool = Field(default=False, description="no other trial of this machine runs beside it")
+    teraflops: float | None = Field(
+        default=None, gt=0, description="10^12 operations a second that a trial is expected to sustain on all its GPUs"
+    )
     slurm: dict[str, Scalar] = Field(default={}, description="partition, account, qos and further sbatch options")
 
 
@@ -92,6 +95,7 @@ class Select(Strict):
     Each combination of the other factors' levels tries the whole grid of ``factors`` on ``replicates`` tuning
     replicates, which are never reported. Its levels with the best mean ``metric`` (measured on the validation part) are
     frozen; then fresh replicates report two readings: each arm at the ``matched`` levels, and each at its own best.
+    With ``at``, only the arms at those levels of other factors tune, and only they have the second reading.
     """
 
     factors: tuple[str, ...] = Field(min_length=1, description="names of factors whose levels are the grid")
@@ -99,6 +103,7 @@ class Select(Strict):
     direction: Literal["greater", "less"] = "greater"
     replicates: int = Field(default=2, ge=1)
     matched: dict[str, Scalar] = Field(description="the levels of 'factors' at which arms are compared as in the paper")
+    at: dict[str, Scalar] = Field(default={}, description="levels of other factors: only arms there tune")
 
     @model_validator(mode="after")
     def _matched(self) -> Select:
@@ -108,6 +113,9 @@ class Select(Strict):
         for name in self.matched:
             if name not in self.factors:
                 raise ValueError(f"'matched' names '{name}', which is not among 'factors'")
+        for name in self.at:
+            if name in self.factors:
+                raise ValueError(f"'at' names '{name}', which is tuned")
         return self
 
 
@@ -142,6 +150,11 @@ class SpecModel(Strict):
     fixed: dict[str, Any] = {}
     skip: list[dict[str, Scalar | list[Scalar]]] = Field(
         default=[], description="combinations that make no sense: every factor named must match"
+    )
+    operations: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+        description="module:function that counts the floating-point operations of a trial from its parameters",
     )
     replicates: NumberOrLooks = 1
     select: Select | None = None

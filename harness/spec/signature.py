@@ -21,6 +21,14 @@ RUN_ARGUMENT = "run"
 
 
 @dataclass(frozen=True)
+class Placement:
+    """Marks a parameter that says where or how something is got, not what: ``Annotated[str | None, Placement()]``.
+
+    A folder of data sets, say. It is no part of a trial's identity, so results stay valid when the data move.
+    """
+
+
+@dataclass(frozen=True)
 class Parameter:
     """One keyword parameter of a trial function: how its values are checked, and its default."""
 
@@ -29,6 +37,7 @@ class Parameter:
     required: bool
     default: Any
     takes_mapping: bool
+    placement: bool
 
     def check(self, value: Any) -> Any:
         """Return ``value`` as the annotated type; types are strict, so ``"5"`` and ``true`` are no numbers.
@@ -55,10 +64,20 @@ class TrialFunction:
 def resolve(name: str, search: tuple[Path, ...] = ()) -> TrialFunction:
     """Import ``module:function`` and read its signature.
 
+    Raises:
+        UserError: the module or function does not exist, fails on import, or has an unusable signature.
+    """
+    function = imported(name, search, "trial function")
+    return TrialFunction(name, function, _parameters(name, function))
+
+
+def imported(name: str, search: tuple[Path, ...], what: str) -> Callable[..., Any]:
+    """Import ``module:function``; ``what`` is how messages call it.
+
     ``search`` folders are appended to the import path, so that installed packages win over files beside a spec.
 
     Raises:
-        UserError: the module or function does not exist, fails on import, or has an unusable signature.
+        UserError: the module or function does not exist, or fails on import.
     """
     for folder in search:
         if str(folder) not in sys.path:
@@ -68,16 +87,16 @@ def resolve(name: str, search: tuple[Path, ...] = ()) -> TrialFunction:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
-            raise UserError(f"trial function '{name}': there is no module '{error.name}' on the import path") from None
-        raise UserError(f"trial function '{name}': importing it needs the missing module '{error.name}'") from error
+            raise UserError(f"{what} '{name}': there is no module '{error.name}' on the import path") from None
+        raise UserError(f"{what} '{name}': importing it needs the missing module '{error.name}'") from error
     except Exception as error:
-        what = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UserError(f"trial function '{name}': its module fails on import with {what}") from error
+        found = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UserError(f"{what} '{name}': its module fails on import with {found}") from error
     function = getattr(module, function_name, None)
     if not callable(function):
         known = [n for n, v in vars(module).items() if inspect.isfunction(v) and v.__module__ == module.__name__]
-        raise UserError(f"trial function '{name}': '{module_name}' has no such function{nearest(function_name, known)}")
-    return TrialFunction(name, function, _parameters(name, function))
+        raise UserError(f"{what} '{name}': '{module_name}' has no such function{nearest(function_name, known)}")
+    return function  # type: ignore[no-any-return]
 
 
 def _parameters(name: str, function: Callable[..., Any]) -> dict[str, Parameter]:
@@ -104,6 +123,7 @@ def _parameters(name: str, function: Callable[..., Any]) -> dict[str, Parameter]
             parameter.default is parameter.empty,
             None if parameter.default is parameter.empty else parameter.default,
             isinstance(origin, type) and issubclass(origin, Mapping),
+            any(isinstance(mark, Placement) for mark in getattr(hint, "__metadata__", ())),
         )
     return parameters
 

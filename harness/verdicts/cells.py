@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy
 
-from harness.spec.claims import ClaimBase, CrossingClaim
+from harness.spec.claims import ClaimBase, CrossingClaim, TrendClaim
 from harness.spec.models import level_name
 from harness.verdicts.observations import Fate, Observations
 
@@ -65,6 +65,9 @@ def gather_cells(claim: ClaimBase, observations: Observations) -> Cells:
 
     A role or a setting without a planned record gives an array without that role's values: (0, roles, settings).
     """
+    if isinstance(claim, TrendClaim) and claim.minus:
+        ours, theirs = (claim.model_copy(update={"arm": arm, "minus": {}}) for arm in (claim.arm, claim.minus))
+        return _difference(gather_cells(ours, observations), gather_cells(theirs, observations))
     masks = _roles(claim, observations)
     names, places = observations.settings(observations.open_factors(claim))
     counts = [numpy.bincount(places[mask], minlength=len(names)) for mask in masks.values()]
@@ -84,6 +87,15 @@ def gather_cells(claim: ClaimBase, observations: Observations) -> Cells:
         fates[at, role, columns[rows]] = fate
         values[at, role, columns[rows]] = numpy.where(fate == Fate.FINISHED, metric[rows], numpy.nan)
     return Cells(replicates, tuple(masks), tuple(common), values, fates)
+
+
+def _difference(first: Cells, second: Cells) -> Cells:
+    """Return one curve less another, of the settings that both have; a cell is as lost as the worse of its two."""
+    common = [name for name in first.settings if name in second.settings]
+    one, two = ([cells.settings.index(name) for name in common] for cells in (first, second))
+    fates = numpy.minimum(first.fates[:, :, one], second.fates[:, :, two])
+    values = first.values[:, :, one] - second.values[:, :, two]
+    return Cells(first.replicates, first.roles, tuple(common), values, fates)
 
 
 def _roles(claim: ClaimBase, observations: Observations) -> dict[str, numpy.ndarray]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy
 
-from harness.spec.claims import ClaimBase
+from harness.spec.claims import ClaimBase, TrendClaim
 from harness.verdicts.cells import Cells
 from harness.verdicts.data import CellData, Data
 
@@ -43,6 +43,8 @@ def scenarios(claim: ClaimBase, data: Data) -> Iterator[CellData]:
 
 def _ends(claim: ClaimBase, cells: Cells) -> tuple[float, float] | None:
     if claim.possible is not None:
-        return claim.possible
+        low, high = claim.possible
+        # What stands in the cells of a trend of effects is a difference of two values.
+        return (low - high, high - low) if isinstance(claim, TrendClaim) and claim.minus else (low, high)
     seen = cells.values[numpy.isfinite(cells.values)]
     return (float(seen.min()), float(seen.max())) if seen.size else None

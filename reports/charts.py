@@ -1,0 +1,227 @@
+"""Pictures of means over replicates: curves along a factor, effects along a factor, grids of two factors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy
+import pandas
+
+from harness.spec.models import Scalar, level_name
+from harness.verdicts.statistics.means import mean_estimate
+from reports.canvas import canvas, legend_below
+from reports.collect import Results
+from reports.declarations import CurvesPicture, EffectsPicture, GridPicture, PublishedCurves
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FAINT = 0.45
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over replicates with Student's 95 % interval; a point where there is no interval."""
+
+    value: float
+    low: float
+    high: float
+    replicates: int
+
+
+def mean_of(values: Sequence[float] | numpy.ndarray) -> Mean | None:
+    """Return the mean of the finite values with its interval; None where there are none."""
+    data = numpy.asarray(values, dtype=float)
+    data = data[numpy.isfinite(data)]
+    if not data.size:
+        return None
+    try:
+        low, high = mean_estimate(data).interval()
+    except ValueError:
+        low = high = float(data.mean())
+    return Mean(float(data.mean()), low, high, data.size)
+
+
+def chosen(records: pandas.DataFrame, where: Mapping[str, Scalar]) -> pandas.DataFrame:
+    """Return the records at some levels of their factors; none where a factor is missing."""
+    for factor, level in where.items():
+        if factor not in records:
+            return records.iloc[:0]
+        records = records[records[factor].map(level_name) == level_name(level)]
+    return records
+
+
+def by_replicate(records: pandas.DataFrame, metric: str) -> pandas.Series:
+    """Return a metric by replicate: its mean over whatever else varies."""
+    if metric not in records or records.empty:
+        return pandas.Series(dtype=float)
+    return pandas.to_numeric(records[metric], errors="coerce").groupby(records["replicate"]).mean()
+
+
+def draw_curves(declaration: CurvesPicture, results: Results) -> Figure | None:
+    """The mean of a metric along a factor, a line for each level of another, and the paper's figures faintly behind."""
+    records = chosen(results.records(declaration.reading), declaration.where)
+    lines = _series(declaration, results, records, lambda part: by_replicate(part, declaration.metric))
+    if not lines:
+        return None
+    return _lines(declaration, results, lines, _positions(declaration, results, records), declaration.published)
+
+
+def draw_effects(declaration: EffectsPicture, results: Results) -> Figure | None:
+    """The paired difference of two arms along a factor, with no effect and the paper's figures as lines across."""
+    records = chosen(results.records(declaration.reading), declaration.where)
+
+    def effect(part: pandas.DataFrame) -> pandas.Series:
+        arms = (declaration.treatment, declaration.control)
+        treatment, control = (by_replicate(chosen(part, arm), declaration.metric) for arm in arms)
+        return (treatment - control).dropna()
+
+    lines = _series(declaration, results, records, effect)
+    if not lines:
+        return None
+    figure = _lines(declaration, results, lines, _positions(declaration, results, records), None)
+    axis = figure.axes[0]
+    axis.axhline(0.0, color="black", linewidth=1)
+    for place, (locator, value) in enumerate(declaration.published.items()):
+        style = ("--", ":", "-.")[place % 3]
+        axis.axhline(value, color="black", linestyle=style, alpha=0.7, label=f"published: {value:+g} ({locator})")
+    axis.relim()
+    for legend in list(figure.legends):
+        legend.remove()
+    legend_below(figure, axis, 2)
+    return figure
+
+
+def _series(
+    declaration: CurvesPicture | EffectsPicture, results: Results, records: pandas.DataFrame, statistic: Any
+) -> dict[str, dict[str, Mean]]:
+    """Return the means by level of ``by`` (an empty name without it), then by level of ``along``."""
+    found: dict[str, dict[str, Mean]] = {}
+    for group in _levels(results, declaration.by) if declaration.by else [""]:
+        part = chosen(records, {declaration.by: group}) if declaration.by else records
+        for level in _levels(results, declaration.along):
+            mean = mean_of(statistic(chosen(part, {declaration.along: level})))
+            if mean is not None:
+                found.setdefault(group, {})[level] = mean
+    return found
+
+
+def _levels(results: Results, factor: str) -> list[str]:
+    return [level.name for f in results.design.factors if f.name == factor for level in f.levels]
+
+
+def _positions(
+    declaration: CurvesPicture | EffectsPicture, results: Results, records: pandas.DataFrame
+) -> dict[str, float]:
+    """Return where each level of ``along`` stands: its number on a log scale, or its place in the spec's order."""
+    published = declaration.published if isinstance(declaration, CurvesPicture) else None
+    extra = [level for values in (published.values.values() if published else ()) for level in values]
+    levels = list(dict.fromkeys([*_levels(results, declaration.along), *extra]))
+    if declaration.logarithmic:
+        return {level: float(level) for level in levels}
+    return {level: float(place) for place, level in enumerate(levels)}
+
+
+def _lines(
+    declaration: CurvesPicture | EffectsPicture,
+    results: Results,
+    lines: Mapping[str, Mapping[str, Mean]],
+    positions: Mapping[str, float],
+    published: PublishedCurves | None,
+) -> Figure:
+    import seaborn
+
+    figure, axes = canvas(6)
+    axis = axes[0][0]
+    palette = seaborn.color_palette("colorblind")
+    counts = [mean.replicates for means in lines.values() for mean in means.values()]
+    for index, (group, means) in enumerate(lines.items()):
+        # Lines beside each other, so that their intervals can be told apart.
+        shift = (index - (len(lines) - 1) / 2) * 0.06
+        where = [_shifted(positions[level], shift, declaration.logarithmic) for level in means]
+        middle = numpy.array([mean.value for mean in means.values()])
+        spans = [middle - [m.low for m in means.values()], [m.high for m in means.values()] - middle]
+        marker = ("o", "s", "^", "v", "P", "X")[index % 6]
+        name = results.label(group) if group else "here"
+        looks = {"color": palette[index], "marker": marker, "markersize": 8, "capsize": 4, "linewidth": 2}
+        axis.errorbar(where, middle, yerr=spans, label=name, **looks)
+        theirs = published.values.get(group, {}) if published else {}
+        if theirs:
+            at = [positions[level] for level in theirs]
+            axis.plot(
+                at, list(theirs.values()), color=palette[index], marker="D", markerfacecolor="none", markersize=9,
+                linestyle="--", alpha=FAINT, label=f"published, {name}",
+            )  # fmt: skip
+    if declaration.logarithmic:
+        axis.set_xscale("log")
+    axis.set_xticks(list(positions.values()), [results.label(level) for level in positions])
+    axis.minorticks_off()
+    axis.set_xlabel(declaration.along.replace("_", " "))
+    unit = f" ({declaration.unit})" if declaration.unit else ""
+    axis.set_ylabel(f"{declaration.label}{unit}")
+    axis.set_title(_counted(counts), loc="left", fontsize=10)
+    legend_below(figure, axis, 2 if published else min(4, len(lines)))
+    figure.tight_layout()
+    return figure
+
+
+def _shifted(position: float, shift: float, logarithmic: bool) -> float:
+    return position * math.exp(shift) if logarithmic else position + shift
+
+
+def _counted(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return f"means over {low if low == high else f'{low} to {high}'} replicates, 95 % intervals"
+
+
+def draw_grid(declaration: GridPicture, results: Results) -> Figure | None:
+    """The mean of a metric for each pair of levels, with half its interval's width, beside the paper's grid."""
+    records = chosen(results.records(declaration.reading), declaration.where)
+    rows, columns = _levels(results, declaration.rows), _levels(results, declaration.columns)
+    ours = pandas.DataFrame(numpy.nan, index=rows, columns=columns)
+    texts = pandas.DataFrame("", index=rows, columns=columns)
+    counts = []
+    for row in rows:
+        for column in columns:
+            part = chosen(records, {declaration.rows: row, declaration.columns: column})
+            mean = mean_of(by_replicate(part, declaration.metric))
+            if mean is not None:
+                ours.loc[row, column] = mean.value
+                texts.loc[row, column] = f"{mean.value:.1f}\n± {(mean.high - mean.low) / 2:.1f}"
+                counts.append(mean.replicates)
+    if not counts:
+        return None
+    theirs = _published_grid(declaration.published)
+    panels = 1 if theirs is None else 2
+    figure, axes = canvas(1.3 * len(rows), panels, width=3.0 + 5.0 * panels, share=False)
+    unit = f" ({declaration.unit})" if declaration.unit else ""
+    _heat(axes[0][0], ours, texts, results, f"here: {declaration.label}{unit}, {_counted(counts)}")
+    if theirs is not None and declaration.published is not None:
+        _heat(axes[0][1], theirs, theirs.map("{:.1f}".format), results, f"the paper: {declaration.published.locator}")
+    for axis in axes[0]:
+        axis.set_xlabel(declaration.columns)
+    axes[0][0].set_ylabel(declaration.rows)
+    figure.tight_layout()
+    return figure
+
+
+def _published_grid(published: PublishedCurves | None) -> pandas.DataFrame | None:
+    if published is None:
+        return None
+    return pandas.DataFrame({row: dict(values) for row, values in published.values.items()}).T
+
+
+def _heat(axis: Any, values: pandas.DataFrame, texts: pandas.DataFrame, results: Results, title: str) -> None:
+    import seaborn
+
+    kept = values.dropna(how="all", axis=0).dropna(how="all", axis=1)
+    seaborn.heatmap(
+        kept, annot=texts.loc[kept.index, kept.columns], fmt="", cmap="cividis", cbar=False, ax=axis, linewidths=1,
+        annot_kws={"fontsize": 10},
+    )  # fmt: skip
+    axis.set_xticklabels([results.label(level) for level in kept.columns], rotation=30, ha="right")
+    axis.set_yticklabels([results.label(level) for level in kept.index], rotation=0)
+    axis.set_title(title, fontsize=10, loc="left")
