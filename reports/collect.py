@@ -43,7 +43,7 @@ class Results:
         return [entry for entry in self.state.states if entry.status == "done"]
 
     def records(self, reading: str) -> pandas.DataFrame:
-        """Return the reported records; where the spec tunes, those of one reading, and never a tuning trial's."""
+        """Return the records to show; where the spec tunes, those of one reading."""
         if self.design.select is None:
             return self.table
         trials = {entry.trial.id for entry in self.state.states if reading in entry.trial.readings}

@@ -10,7 +10,7 @@ from harness.spec.load import Experiment
 from harness.spec.models import Scalar
 from harness.spec.validation import validated
 
-Reading = Literal["matched", "best"]
+Reading = Literal["tuning", "matched", "best"]
 
 
 class _Strict(BaseModel):

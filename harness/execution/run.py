@@ -22,15 +22,15 @@ class Checkpoint:
     """The state of a long trial, kept between attempts of the same trial made with the same code."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._path = folder / "state.pt"
 
     def save(self, state: Any) -> None:
         """Keep ``state`` (anything that ``torch.save`` takes); the earlier one stays until the new one is whole."""
         import torch
 
-        self._folder.mkdir(parents=True, exist_ok=True)
-        temporary = self._folder / f".tmp-{uuid.uuid4().hex}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.folder / f".tmp-{uuid.uuid4().hex}"
         with temporary.open("wb") as file:
             torch.save(state, file)
             file.flush()
@@ -46,7 +46,7 @@ class Checkpoint:
         return torch.load(self._path, map_location="cpu", weights_only=False)
 
     def clear(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Run:
@@ -78,14 +78,14 @@ class Run:
         self._files = files
         self._on_progress = on_progress
         self._reported = 0.0
-        self._varied = varied_streams
+        self.varied_streams = varied_streams
 
     def stream(self, name: str) -> Stream:
         """Return the named random stream of this replicate (``init``, ``data_order``, ``augment``, ...).
 
         Where the spec varies streams one by one, all the others are those of replicate 0.
         """
-        held = self._varied not in (ALL_STREAMS, name)
+        held = self.varied_streams not in (ALL_STREAMS, name)
         return Stream(self.experiment, 0 if held else self.replicate, name)
 
     @property
