@@ -18,7 +18,6 @@ from experiments.simclr.probe_settings import LinearEvaluationSettings, ProbeSet
 from experiments.simclr.probes import factor_scores, features_of, fit_classifier
 from experiments.simclr.setup import Trained
 from experiments.simclr.views import Order, Share
-from harness.errors import UserError
 from harness.execution.streams import Stream
 
 HELD_OUT_BATCH = 512
@@ -33,24 +32,12 @@ class Labelled:
     factors: Mapping[str, numpy.ndarray]
 
 
-def images_of(part: Part | DecodedPart) -> numpy.ndarray:
-    """Return a part's images as one array.
-
-    Raises:
-        UserError: they lie in files, which stored representations cannot be made of here.
-    """
-    if isinstance(part, DecodedPart):
-        raise UserError("images in files need 'linear_evaluation'; 'probe' reads images that lie in memory")
-    return part.images
-
-
 def labelled_images(dataset: Dataset, count: int | None, stream: Stream) -> Labelled:
     """Return ``count`` labelled training images, drawn without replacement; all where it is None."""
     part = dataset.train
-    images = images_of(part)
     known = numpy.flatnonzero(part.factors[dataset.label] >= 0)
     chosen = known if count is None or count >= len(known) else numpy.sort(stream.numpy.permutation(known)[:count])
-    return Labelled(images[chosen], {name: values[chosen] for name, values in part.factors.items()})
+    return Labelled(part.images[chosen], {name: values[chosen] for name, values in part.factors.items()})
 
 
 def probe_scores(
@@ -61,9 +48,10 @@ def probe_scores(
     The class' own score is called ``accuracy``, those of the other factors ``factor_<name>``.
     """
     features = features_of(module, labelled.images, device)
-    held, tested = (features_of(module, images_of(part), device) for part in (dataset.validation, dataset.test))
+    held, tested = (features_of(module, part.images, device) for part in (dataset.validation, dataset.test))
     classifier = fit_classifier(features, labelled.factors[dataset.label], settings, device)
-    others = {name: factor for name, factor in dataset.factors.items() if name != dataset.label}
+    wanted = dataset.factors if settings.factors is None else settings.factors
+    others = {name: dataset.factors[name] for name in wanted if name != dataset.label}
     scores = factor_scores(features, labelled.factors, tested, dataset.test.factors, others, settings, device)
     return {
         "validation_accuracy": classifier.accuracy(held, dataset.validation.factors[dataset.label]),
@@ -88,7 +76,7 @@ def linear_scores(
         first, last = epoch * order.steps_per_epoch, (epoch + 1) * order.steps_per_epoch
         return _batches(dataset, part, order, first, last, CROP_AND_FLIP, stream.child("crop"), size, loaders, device)
 
-    def looked_at(held: Part | DecodedPart) -> Iterator[tuple[Tensor, Tensor]]:
+    def looked_at(held: Part) -> Iterator[tuple[Tensor, Tensor]]:
         batches = InSequence(len(held), HELD_OUT_BATCH)
         return _batches(dataset, held, batches, 0, batches.steps, None, stream, size, loaders, device)
 
@@ -126,7 +114,7 @@ class Labels:
 
 def _batches(
     dataset: Dataset,
-    part: Part | DecodedPart,
+    part: Part,
     order: Labels | InSequence,
     first: int,
     last: int,

@@ -10,11 +10,10 @@ import numpy
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
 from experiments.data import DecodedPart
-from experiments.simclr.augmentation_parameters import draw_crops
+from experiments.simclr.augmentation import draw_crops
 from experiments.simclr.augmentation_settings import CropSettings
 from harness.execution.streams import Stream
 
@@ -110,7 +109,7 @@ class _CroppedBatches(Dataset[tuple[Tensor, Tensor]]):
                 int(tall),
                 int(wide),
                 sides,
-                InterpolationMode(self.plan.crop.interpolation),
+                self.plan.crop.interpolation_mode,
                 antialias=True,
             )
             crops.append(functional.horizontal_flip(crop) if flipped else crop)

@@ -1,10 +1,10 @@
-"""How many floating-point operations a trial takes, counted before it runs: what ``harness plan`` predicts hours from."""
+"""How many floating-point operations a trial takes, counted before it runs: ``harness plan`` predicts hours by it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from experiments.data.settings import DataSettings, FilesSettings
+from experiments.data.settings import DataSettings, EmbeddedSettings
 from experiments.simclr.encoder_settings import EncoderSettings
 from experiments.simclr.probe_settings import LinearEvaluationSettings
 
@@ -34,16 +34,17 @@ def of_training(
     """
     from experiments.simclr.encoders import operations_per_image
 
-    if isinstance(data, FilesSettings):
-        if data.source == "image-folder":
-            raise ValueError("how many images a folder holds is known only once it lies there")
-        share = 1.0 - data.held_out
-        train, labelled = (round(share * known[data.source]) for known in (TRAINING_IMAGES, LABELLED_IMAGES))
-        test = TEST_IMAGES[data.source] + round(data.held_out * LABELLED_IMAGES[data.source])
-        size = view_size or PIXELS.get(data.source)
-    else:
+    size: int | None
+    if isinstance(data, EmbeddedSettings):
         train, labelled, test = data.train, data.train, data.test + data.validation
         size = view_size or data.size
+    elif data.source == "image-folder":
+        raise ValueError("how many images a folder holds is known only once it lies there")
+    else:
+        share = 1.0 - data.validation
+        train, labelled = (round(share * known[data.source]) for known in (TRAINING_IMAGES, LABELLED_IMAGES))
+        test = TEST_IMAGES[data.source] + round(data.validation * LABELLED_IMAGES[data.source])
+        size = view_size or PIXELS.get(data.source)
     if size is None:
         raise ValueError(f"{data.source}: images of unequal size need 'view_size'")
     forward = operations_per_image(encoder, size)

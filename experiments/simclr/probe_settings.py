@@ -22,6 +22,7 @@ class ProbeSettings(_Settings):
     inverse_regularisation: float = Field(default=0.1, gt=0)
     maximum_iterations: int = Field(default=300, ge=1)
     labelled: int | None = Field(default=1000, ge=2)
+    factors: tuple[str, ...] | None = Field(default=None, description="generating factors that are probed; all if None")
 
 
 class LinearEvaluationSettings(_Settings):

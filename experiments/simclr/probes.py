@@ -124,12 +124,16 @@ def _lbfgs(
 def number_score(
     features: numpy.ndarray, values: numpy.ndarray, test_features: numpy.ndarray, test_values: numpy.ndarray
 ) -> float:
-    """Return how much of a number's variance on the test images a ridge regression explains: R squared, in percent."""
+    """Return how much of a number's variance on the test images a ridge regression explains: R squared, in percent.
+
+    Images that have no such number (NaN) are left out.
+    """
     from sklearn.linear_model import RidgeCV
 
     mean, deviation = features.mean(axis=0, dtype=numpy.float64), features.std(axis=0, dtype=numpy.float64)
-    fitted = RidgeCV(alphas=RIDGE).fit(standardised(features, mean, deviation), values)
-    return 100.0 * float(fitted.score(standardised(test_features, mean, deviation), test_values))
+    known, asked = numpy.isfinite(values), numpy.isfinite(test_values)
+    fitted = RidgeCV(alphas=RIDGE).fit(standardised(features[known], mean, deviation), values[known])
+    return 100.0 * float(fitted.score(standardised(test_features[asked], mean, deviation), test_values[asked]))
 
 
 def factor_scores(

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy
 import torch
 
-from experiments.simclr.augmentation import as_float, sobel_of
+from experiments.simclr.augment_operations import sobel
+from experiments.simclr.augmentation import as_float
 from experiments.simclr.colour import grey_of
 
 TRANSFORMATIONS = ("colour-or-grey", "rotation", "original-or-corrupted", "original-or-sobel")
@@ -46,7 +47,7 @@ def transformed(
     if name == "colour-or-grey":
         changed = grey_of(picked).expand_as(picked)
     elif name == "original-or-sobel":
-        changed = sobel_of(picked)
+        changed = sobel(picked)
     else:
         noise = generator.standard_normal(tuple(picked.shape), dtype=numpy.float32)
         changed = picked + DEVIATION * torch.from_numpy(noise)

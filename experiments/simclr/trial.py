@@ -166,7 +166,7 @@ def compare_layers(
     transformations = transformation_scores(
         {name: partial(features_of, modules[kind], device=device) for name, kind in layer.items()},
         labelled.images,
-        evaluation.images_of(dataset.test),
+        dataset.test.images,
         run.stream("transformations").numpy,
         run.stream("probe").seed,
     )

@@ -69,7 +69,7 @@ class Views(Protocol):
 
 
 def views_of(
-    part: Part | DecodedPart,
+    part: Part,
     batch_size: int,
     settings: AugmentationSettings,
     order: Stream,
@@ -92,10 +92,10 @@ def views_of(
     """
     share = share or Share()
     batches = Order(order, len(part), batch_size, share)
-    if isinstance(part, Part):
+    if not isinstance(part, DecodedPart):
         return ArrayViews(part, batches, settings, augmentation, device, size)
     if size is None:
-        raise ValueError("images of unequal size need 'size', the pixels of a view's side")
+        raise ValueError("images of unequal size need 'view_size', the pixels of a view's side")
     return FileViews(part, batches, settings, augmentation, device, size, loaders)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import Finished, Workplace
 
 from harness.execution.run import Run
 from harness.spec.signature import resolve
@@ -45,3 +46,9 @@ def train(tmp_path: Path) -> Callable[..., Any]:
         return called("train_and_evaluate", run or Run("small", replicate, threads=1), **changed)
 
     return trained
+
+
+@pytest.fixture
+def in_folder(tmp_path: Path) -> Callable[..., Finished]:
+    """Call the command line in a folder of its own."""
+    return Workplace(tmp_path).harness

@@ -29,7 +29,12 @@ def count(module: nn.Module) -> int:
 
 @pytest.mark.parametrize(
     ("kind", "parameters", "layers"),
-    [("none", 0, 0), ("linear", 16 * 5, 1), ("nonlinear", 16 * 16 + 16 + 16 * 5, 2), ("released", 2 * 16 * 16 + 16 * 5 + 4 * 16 + 2 * 5, 3)],
+    [
+        ("none", 0, 0),
+        ("linear", 16 * 5, 1),
+        ("nonlinear", 16 * 16 + 16 + 16 * 5, 2),
+        ("released", 2 * 16 * 16 + 16 * 5 + 4 * 16 + 2 * 5, 3),
+    ],
 )
 def test_heads_have_the_layers_of_the_paper(kind: str, parameters: int, layers: int) -> None:
     head = projection_head(kind, 16, 16 if kind == "none" else 5)  # type: ignore[arg-type]
@@ -114,7 +119,9 @@ def twins() -> tuple[nn.Module, nn.Module]:
 @pytest.mark.parametrize("decay", [0.0, 1e-6, 1e-2])
 def test_lars_is_lightlys_step_by_step(decay: float) -> None:
     ours, theirs = twins()
-    settings = OptimiserSettings(kind="lars", learning_rate=0.3, scaling="linear", weight_decay=decay, warmup_fraction=0.25)
+    settings = OptimiserSettings(
+        kind="lars", learning_rate=0.3, scaling="linear", weight_decay=decay, warmup_fraction=0.25
+    )
     mine = build_optimiser(ours, settings, 512)
     groups = parameter_groups(theirs, max(decay, 1e-30))
     reference = LARS(groups, lr=0.6, momentum=0.9, trust_coefficient=0.001)
@@ -155,7 +162,10 @@ def test_the_learning_rate_is_lightlys_cosine_after_a_straight_rise(steps: int, 
 
 @given(batch=st.integers(1, 10_000), rate=st.floats(1e-4, 10))
 def test_the_rate_grows_with_the_batch_as_named(batch: int, rate: float) -> None:
-    of = {kind: OptimiserSettings(kind="sgd", learning_rate=rate, scaling=kind).scaled(batch) for kind in ("none", "linear", "square-root")}  # type: ignore[arg-type]
+    of = {
+        kind: OptimiserSettings(kind="sgd", learning_rate=rate, scaling=kind).scaled(batch)
+        for kind in ("none", "linear", "square-root")
+    }  # type: ignore[arg-type]
     assert of["none"] == rate
     assert of["linear"] == pytest.approx(rate * batch / 256)
     assert of["square-root"] == pytest.approx(rate * math.sqrt(batch))

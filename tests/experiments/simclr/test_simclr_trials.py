@@ -120,9 +120,7 @@ def test_transformations_of_figure_5_leave_the_others_out(train: Train) -> None:
 
 
 def test_layers_are_read_from_one_training() -> None:
-    records = called(
-        "compare_layers", Run("small", threads=1), layer={"h": "h", "z": "z", "fresh": "untrained"}
-    )
+    records = called("compare_layers", Run("small", threads=1), layer={"h": "h", "z": "z", "fresh": "untrained"})
     assert [record["layer"] for record in records] == ["h", "z", "fresh"]
     assert len({record["accuracy"] for record in records}) > 1
     assert all(f"transformation_{name}" in records[0] for name in ("rotation", "colour-or-grey"))
