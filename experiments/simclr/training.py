@@ -113,6 +113,8 @@ def train(
         outcome.logged = state["logged"]
         outcome.milliseconds = state["milliseconds"]
     model.train()
+    # Convolutions are faster where an image's channels lie side by side, on the CPU as on GPUs.
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     watch = Stopwatch(device, outcome.milliseconds)
     saved = time.monotonic()
     batches = views.batches(first, training.steps)
@@ -125,7 +127,8 @@ def train(
         rate = learning_rate_at(step, training.steps, training.optimiser, training.batch_size)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        loss, vectors = _descend(model, torch.cat([one, two]), training, optimiser, watch, gather)
+        views_of_step = torch.cat([one, two]).contiguous(memory_format=torch.channels_last)
+        loss, vectors = _descend(model, views_of_step, training, optimiser, watch, gather)
         if _is_logged(step, training.steps):
             outcome.logged.append(
                 {"step": step, "loss": float(loss), "learning_rate": rate, **_contrast(vectors, training)}

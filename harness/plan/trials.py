@@ -13,6 +13,7 @@ from typing import Any
 from harness.errors import listed, nearest
 from harness.plan.design import Design, Factor, Level
 from harness.spec.models import ALL_STREAMS, VARIED_STREAMS, Scalar, Select, level_name
+from harness.spec.yaml_source import Location
 
 IDENTITY_VERSION = 1
 
@@ -165,11 +166,19 @@ def _skip_rules(design: Design) -> list[_Rule]:
     source = design.experiment.source
     factors = {factor.name: factor for factor in design.factors}
     rules = []
-    for index, rule in enumerate(design.experiment.spec.skip):
+    places: list[tuple[Location, Mapping[str, Any]]] = [
+        ((*at, index), rule)
+        for at, found in (
+            (("skip",), design.experiment.spec.skip),
+            (("profiles", design.profile_name, "skip"), design.profile.skip),
+        )
+        for index, rule in enumerate(found)
+    ]
+    for place, rule in places:
         plain: dict[str, frozenset[str]] = {}
         blocked: list[tuple[str, frozenset[str]]] = []
         for key, wanted in rule.items():
-            at = ("skip", index, key)
+            at = (*place, key)
             if key not in factors:
                 raise source.error(
                     at, f"no factor '{key}'{nearest(key, list(factors))} (known: {listed(list(factors))})"
@@ -181,12 +190,12 @@ def _skip_rules(design: Design) -> list[_Rule]:
             else:
                 plain[key] = levels
         if len(blocked) > 1:
-            raise source.error(("skip", index), "names two blocked factors; a rule may name one")
+            raise source.error(place, "names two blocked factors; a rule may name one")
         rules.append(_Rule(plain, blocked[0] if blocked else None))
     return rules
 
 
-def _known_levels(design: Design, factor: Factor, wanted: frozenset[str], at: tuple[str | int, ...]) -> None:
+def _known_levels(design: Design, factor: Factor, wanted: frozenset[str], at: Location) -> None:
     spec = design.experiment.spec
     sets = [spec.factors[factor.name].levels, *(p.factors.get(factor.name, ()) for p in spec.profiles.values())]
     known = {level_name(level) for levels in sets for level in levels} | {level.name for level in factor.levels}

@@ -13,6 +13,7 @@ Scalar = str | int | float | bool | None
 VARIED_STREAMS = "varied_streams"
 """A factor that every trial function has: which random streams differ between replicates, ``all`` or one of them."""
 ALL_STREAMS = "all"
+SkipRule = dict[str, Scalar | list[Scalar]]
 NAME = r"^[a-z][a-z0-9_-]*$"
 
 
@@ -129,6 +130,7 @@ class Profile(Strict):
     description: str = ""
     factors: dict[str, list[Scalar] | dict[str, Any]] = {}
     fixed: dict[str, Any] = {}
+    skip: list[SkipRule] = Field(default=[], description="combinations that this profile leaves out as well")
     replicates: NumberOrLooks | None = None
     select: dict[str, Any] = Field(default={}, description="what differs from the spec's 'select'")
     resources: dict[str, Any] = {}
@@ -148,7 +150,7 @@ class SpecModel(Strict):
     claims_file: str | None = Field(default=None, description="where the claims stand; default claims.yaml beside")
     factors: dict[str, FactorModel] = {}
     fixed: dict[str, Any] = {}
-    skip: list[dict[str, Scalar | list[Scalar]]] = Field(
+    skip: list[SkipRule] = Field(
         default=[], description="combinations that make no sense: every factor named must match"
     )
     operations: str | None = Field(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 import pytest
 import torch
-from conftest import SMALL, called
+from simclr_small import SMALL, called
 
 from experiments.simclr import training
 from experiments.simclr.augmentation_settings import AugmentationSettings
