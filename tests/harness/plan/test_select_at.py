@@ -150,3 +150,16 @@ def test_what_is_done_costs_nothing_more(design: Any, tmp_path: Path) -> None:
     done = [entry if number else type(entry)(entry.trial, "done", None) for number, entry in enumerate(state.states)]
     found = predicted_cost(PlanState(made, state.code, done), workers=1)
     assert found is not None and found.trials == len(done) - 1
+
+
+def test_a_profile_may_leave_out_more_than_the_spec(design: Any) -> None:
+    profiles = {"laptop": {"fidelity": "paper", "device": "cpu", "skip": [{"head": "a", "width": 16}]}}
+    made = design({"select": None, "profiles": {**profiles, "gpu": {"fidelity": "paper", "device": "cpu"}}})
+    assert {(t.arm["head"], t.arm["width"]) for t in expand(made)} == {("a", 8), ("b", 8)}
+    whole = design(
+        {"select": None, "profiles": {**profiles, "gpu": {"fidelity": "paper", "device": "cpu"}}}, profile="gpu"
+    )
+    assert {(t.arm["head"], t.arm["width"]) for t in expand(whole)} == {("a", 8), ("b", 8), ("a", 16)}
+    wrong = {"laptop": {"fidelity": "paper", "device": "cpu", "skip": [{"heda": "a"}]}}
+    with pytest.raises(UserError, match=r"profiles\.laptop\.skip\.0\.heda: no factor 'heda'"):
+        expand(design({"profiles": wrong}))
