@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from experiments.data.settings import DataSettings, EmbeddedSettings
 from experiments.simclr.encoder_settings import EncoderSettings
 from experiments.simclr.probe_settings import LinearEvaluationSettings
@@ -25,7 +23,6 @@ def of_training(
     epochs: float,
     view_size: int | None = None,
     linear_evaluation: LinearEvaluationSettings | None = None,
-    **others: Any,
 ) -> float:
     """Return the operations of training and of linear evaluation; heads, losses and probes take next to none.
 

@@ -17,6 +17,7 @@ from harness.execution import claims
 from harness.execution.display import duration
 from harness.execution.driver import EXECUTORS, Outcome, run_sweep, worker_count
 from harness.plan.device import require_device
+from harness.plan.hooks import require_ready
 from harness.plan.lock import lock_plan
 from harness.plan.state import TrialState, predicted_seconds
 from harness.spec.arms import check_arms
@@ -51,6 +52,7 @@ def run_command(
     wanted = stages.wanted()
     if not wanted:
         return _nothing_to_do(stages.selection, stale)
+    require_ready(selection.design, [entry.trial for entry in wanted])
     unsure = refuse_undecidable(stages.selection, allowed=underpowered)
     selection.store.require_writable()
     lock_plan(stages.selection.state, selection.store, unsure)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from harness.errors import UserError
-from harness.plan.design import Design
+from harness.plan.hooks import Hook
 from harness.plan.state import PlanState
 from harness.plan.trials import Trial, expand, outer_arm
-from harness.spec.signature import imported
 
 
 @dataclass(frozen=True)
@@ -37,16 +33,10 @@ def predicted_cost(state: PlanState, workers: int) -> Cost | None:
     rate = design.resources.teraflops
     if design.experiment.spec.operations is None or rate is None:
         return None
-    count = _counter(design)
+    count = Hook(design, "operations", design.experiment.spec.operations)
     done = {entry.trial.id for entry in state.states if entry.status == "done"}
-    seen: dict[str, float] = {}
     wanted = [trial for trial in _at_most(state) if trial.id not in done]
-    operations = 0.0
-    for trial in wanted:
-        key = repr(sorted(trial.parameters.items(), key=lambda item: item[0]))
-        if key not in seen:
-            seen[key] = count(trial.parameters)
-        operations += seen[key]
+    operations = float(sum(count(trial) for trial in wanted))
     seconds = operations / (rate * 1e12)
     devices = max(1, design.resources.gpus)
     return Cost(len(wanted), operations, seconds / max(1, workers), seconds * devices / 3600)
@@ -61,26 +51,3 @@ def _at_most(state: PlanState) -> list[Trial]:
     tuned = {outer_arm(design, trial.arm) for trial in trials if "tuning" in trial.readings}
     best = [t for t in trials if "matched" in t.readings and outer_arm(design, t.arm) in tuned]
     return [*trials, *best]
-
-
-def _counter(design: Design) -> Callable[[Mapping[str, Any]], float]:
-    """Return the function that counts a trial's operations, with parameters checked as the trial function gets them."""
-    experiment = design.experiment
-    name = experiment.spec.operations
-    assert name is not None
-    try:
-        function = imported(name, experiment.search, "function that counts operations")
-    except UserError as error:
-        raise experiment.source.error(("operations",), str(error)) from error
-    known = design.function.parameters
-
-    def count(parameters: Mapping[str, Any]) -> float:
-        given = {key: known[key].check(value) for key, value in parameters.items() if key in known}
-        missing = {key: p.default for key, p in known.items() if key not in given}
-        try:
-            return float(function(**missing | given))
-        except Exception as error:
-            message = f"'{name}' fails for a trial of this plan with {type(error).__name__}: {error}"
-            raise experiment.source.error(("operations",), message) from error
-
-    return count

@@ -13,6 +13,7 @@ Scalar = str | int | float | bool | None
 VARIED_STREAMS = "varied_streams"
 """A factor that every trial function has: which random streams differ between replicates, ``all`` or one of them."""
 ALL_STREAMS = "all"
+FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description="module:function")]
 SkipRule = dict[str, Scalar | list[Scalar]]
 NAME = r"^[a-z][a-z0-9_-]*$"
 
@@ -145,7 +146,7 @@ class SpecModel(Strict):
     experiment: str = Field(pattern=NAME)
     title: str = Field(min_length=1)
     description: str = ""
-    trial: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description="module:function")
+    trial: FunctionName
     claims: list[str | dict[str, Any]] = []
     claims_file: str | None = Field(default=None, description="where the claims stand; default claims.yaml beside")
     factors: dict[str, FactorModel] = {}
@@ -153,11 +154,8 @@ class SpecModel(Strict):
     skip: list[SkipRule] = Field(
         default=[], description="combinations that make no sense: every factor named must match"
     )
-    operations: str | None = Field(
-        default=None,
-        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
-        description="module:function that counts the floating-point operations of a trial from its parameters",
-    )
+    operations: FunctionName | None = Field(default=None, description="counts a trial's floating-point operations")
+    ready: FunctionName | None = Field(default=None, description="refuses, or fetches, what a trial needs and lacks")
     replicates: NumberOrLooks = 1
     select: Select | None = None
     resources: Resources = Resources()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from support import Workplace
 
 from harness.errors import UserError
 from harness.plan.cost import predicted_cost
@@ -30,13 +31,16 @@ def train(
     return {"value": 1.0, "validation": rate}
 
 
-def operations(*, steps: int, width: int, **others: Any) -> float:
-    assert others.keys() == {"head", "rate", "root"}
+def operations(*, steps: int, width: int) -> float:
     return 1e9 * steps * width
 
 
-def broken(**others: Any) -> float:
+def broken(*, width: int) -> float:
     raise KeyError("lost")
+
+
+def greedy(*, widht: int) -> float:
+    return 1.0
 """
 SPEC: dict[str, Any] = {
     "experiment": "tuned",
@@ -135,6 +139,7 @@ def test_no_rate_or_no_counter_means_no_prediction(design: Any, tmp_path: Path) 
     [
         ("placed_trials:broken", "fails for a trial of this plan with KeyError"),
         ("placed_trials:operatoins", "has no such function.*operations"),
+        ("placed_trials:greedy", "asks for 'widht', which the trial function does not take.*'width'"),
         ("no_module:count", "there is no module 'no_module'"),
     ],
 )
@@ -163,3 +168,33 @@ def test_a_profile_may_leave_out_more_than_the_spec(design: Any) -> None:
     wrong = {"laptop": {"fidelity": "paper", "device": "cpu", "skip": [{"heda": "a"}]}}
     with pytest.raises(UserError, match=r"profiles\.laptop\.skip\.0\.heda: no factor 'heda'"):
         expand(design({"profiles": wrong}))
+
+
+READY = """
+
+from pathlib import Path
+from support import Workplace
+
+from harness.errors import UserError
+
+
+def ready(*, root: str | None, width: int) -> None:
+    with open("asked.txt", "a") as file:
+        file.write(f"{root} {width}\\n")
+    if root is None:
+        raise UserError("name the folder with --set root=DIR")
+"""
+
+
+def test_what_is_missing_is_said_before_anything_starts(design: Any, tmp_path: Path) -> None:
+    design({"ready": "placed_trials:ready", "select": None})
+    (tmp_path / "placed_trials.py").write_text(TRIAL + READY)
+    place = Workplace(tmp_path)
+    refused = place.harness("run", "tuned.yaml", "--executor", "inline")
+    assert (refused.status, refused.err) == (2, "harness: name the folder with --set root=DIR\n")
+    assert not (tmp_path / "results").exists()
+    found = place.harness("run", "tuned.yaml", "--executor", "inline", "--set", "root=here")
+    assert found.status == 0, found.err
+    # Once for each width, not once for each trial.
+    assert (tmp_path / "asked.txt").read_text().splitlines() == ["None 8", "here 8", "here 16"]
+    assert place.harness("plan", "tuned.yaml").status == 0
