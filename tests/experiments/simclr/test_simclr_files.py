@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy
 import pytest
 import torch
 import true_format_files
@@ -137,8 +136,8 @@ def small_cifar_spec(where: Path) -> Path:
 
 
 def test_cifar10_runs_on_files_in_the_true_format_up_to_a_finished_report(tmp_path: Path, in_folder: Any) -> None:
-    written = true_format_files.write_cifar10(tmp_path / "data", per_batch=20, test=20)
-    assert written["train"][0].shape == (100, 3, 32, 32)
+    written = true_format_files.write_cifar10(tmp_path / "data", per_batch=40, test=100)
+    assert written["train"][0].shape == (200, 3, 32, 32)
     spec = small_cifar_spec(tmp_path)
     missing = in_folder("run", str(spec), "--executor", "inline")
     assert missing.status == 2 and "--set data_root=" in missing.err and len(missing.err.splitlines()) == 1
@@ -152,6 +151,7 @@ def test_cifar10_runs_on_files_in_the_true_format_up_to_a_finished_report(tmp_pa
     rows = json.loads((tmp_path / "site" / "claims.json").read_text())
     assert {row["claim"] for row in rows} >= {"simclr.head", "simclr.head.linear"}
     finished = [row for row in rows if row["claim"] == "simclr.head"]
-    assert all(row["n"] == 2 and numpy.isfinite(row["effect"]) for row in finished) and finished
+    # Two heads and two replicates; where both heads are best at the same levels, the readings share trials.
+    assert [len(row["trials"]) for row in finished] == [4, 4]
     page = (tmp_path / "site" / "index.html").read_text()
     assert "CIFAR-10 in place of ImageNet" in page and "no head" in page

@@ -173,8 +173,6 @@ def test_a_profile_may_leave_out_more_than_the_spec(design: Any) -> None:
 READY = """
 
 from pathlib import Path
-from support import Workplace
-
 from harness.errors import UserError
 
 
