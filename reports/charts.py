@@ -144,10 +144,11 @@ def _lines(
         where = [_shifted(positions[level], shift, declaration.logarithmic) for level in means]
         middle = numpy.array([mean.value for mean in means.values()])
         spans = [middle - [m.low for m in means.values()], [m.high for m in means.values()] - middle]
+        drawn = spans if declaration.intervals else None
         marker = ("o", "s", "^", "v", "P", "X")[index % 6]
         name = results.label(group) if group else "here"
         looks = {"color": palette[index], "marker": marker, "markersize": 8, "capsize": 4, "linewidth": 2}
-        axis.errorbar(where, middle, yerr=spans, label=name, **looks)
+        axis.errorbar(where, middle, yerr=drawn, label=name, **looks)
         theirs = published.values.get(group, {}) if published else {}
         if theirs:
             at = [positions[level] for level in theirs]
@@ -162,7 +163,7 @@ def _lines(
     axis.set_xlabel(declaration.along.replace("_", " "))
     unit = f" ({declaration.unit})" if declaration.unit else ""
     axis.set_ylabel(f"{declaration.label}{unit}")
-    axis.set_title(_counted(counts), loc="left", fontsize=10)
+    axis.set_title(_counted(counts, declaration.intervals), loc="left", fontsize=10)
     legend_below(figure, axis, 2 if published else min(4, len(lines)))
     figure.tight_layout()
     return figure
@@ -172,9 +173,10 @@ def _shifted(position: float, shift: float, logarithmic: bool) -> float:
     return position * math.exp(shift) if logarithmic else position + shift
 
 
-def _counted(counts: Sequence[int]) -> str:
+def _counted(counts: Sequence[int], intervals: bool = True) -> str:
     low, high = min(counts), max(counts)
-    return f"means over {low if low == high else f'{low} to {high}'} replicates, 95 % intervals"
+    between = ", 95 % intervals" if intervals else ""
+    return f"means over {low if low == high else f'{low} to {high}'} replicates{between}"
 
 
 def draw_grid(declaration: GridPicture, results: Results) -> Figure | None:

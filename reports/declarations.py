@@ -105,6 +105,7 @@ class _Chart(_Picture):
     unit: str = ""
     where: dict[str, Scalar] = Field(default={}, description="levels of other factors that are drawn")
     reading: Reading = "matched"
+    intervals: bool = Field(default=True, description="false where replicates are too few to carry any")
 
 
 class PublishedCurves(_Strict):

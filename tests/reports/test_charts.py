@@ -44,7 +44,7 @@ SPEC: dict[str, Any] = {
         ],
         "pictures": [
             {"kind": "curves", "title": "Curves", "metric": "value", "label": "score", "unit": "%", "along": "width", "by": "head", "logarithmic": True, "published": {"locator": "Figure 8", "values": {"linear": {"8": 60, "32": 61}}}},
-            {"kind": "curves", "title": "Tuning", "metric": "validation", "label": "score", "along": "rate", "by": "head", "reading": "tuning"},
+            {"kind": "curves", "title": "Tuning", "metric": "validation", "label": "score", "along": "rate", "by": "head", "reading": "tuning", "intervals": False},
             {"kind": "effects", "title": "Effects", "metric": "value", "label": "gain", "along": "rate", "where": {"width": 8}, "reading": "tuning", "treatment": {"head": "linear"}, "control": {"head": "none"}, "published": {"Figure 8": 14.1}},
             {"kind": "grid", "title": "Grid", "metric": "value", "label": "score", "rows": "head", "columns": "width", "published": {"locator": "Figure 5", "values": {"none": {"8": 1.0, "16": 2.0}, "linear": {"8": 3.0, "16": 4.0}}}},
         ],
@@ -173,3 +173,9 @@ def test_a_picture_of_an_unknown_kind_or_key_is_refused(tmp_path: Path, wrong: d
     (tmp_path / "scored.yaml").write_text(yaml.safe_dump({**SPEC, "report": {"pictures": [{"title": "t", **wrong}]}}))
     found = Workplace(tmp_path).harness("report", "scored.yaml")
     assert found.status == 2 and "scored.yaml" in found.err and len(found.err.strip().splitlines()) == 1
+
+
+def test_a_picture_may_leave_intervals_out(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    (axis,) = axes_of(monkeypatch, results, 1)
+    assert len(axis.lines) == 2 and all(not bar.has_yerr for bar in axis.containers)
+    assert axis.get_title(loc="left") == "means over 2 replicates"
