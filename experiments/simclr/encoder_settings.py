@@ -1,10 +1,13 @@
-"""Which encoder f gives h = f(x). Imports no torch."""
+"""Which encoder f gives h = f(x), and under which head it is trained. Imports no torch."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+HeadName = Literal["none", "linear", "nonlinear", "released"]
+"""A projection head; ``experiments.simclr.heads`` says what each is."""
 
 
 class EncoderSettings(BaseModel):

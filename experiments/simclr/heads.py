@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import copy
-from typing import Literal
 
 from torch import nn
 
+from experiments.simclr.encoder_settings import HeadName
 from harness.execution.streams import Stream
-
-HeadName = Literal["none", "linear", "nonlinear", "released"]
 
 
 def projection_head(

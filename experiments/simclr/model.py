@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from experiments.simclr.encoder_settings import EncoderSettings
+from experiments.simclr.encoder_settings import EncoderSettings, HeadName
 from experiments.simclr.encoders import Encoder, build_encoder
-from experiments.simclr.heads import HeadName, projection_head
+from experiments.simclr.heads import projection_head
 from harness.execution.streams import Stream
 
 

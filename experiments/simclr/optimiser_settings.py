@@ -6,6 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Precision = Literal["float32", "bfloat16"]
+"""What the encoder and the head compute in; the loss is always computed in float32."""
+
 
 class OptimiserSettings(BaseModel):
     """The optimiser, its learning rate at a batch of 256, and how that changes over training.

@@ -11,11 +11,10 @@ import torch
 from experiments.data import Dataset, load
 from experiments.data.settings import DataSettings
 from experiments.simclr.augmentation_settings import AugmentationSettings
-from experiments.simclr.encoder_settings import EncoderSettings
-from experiments.simclr.heads import HeadName
+from experiments.simclr.encoder_settings import EncoderSettings, HeadName
 from experiments.simclr.model import ContrastiveModel, build_model
-from experiments.simclr.optimiser_settings import OptimiserSettings
-from experiments.simclr.training import Outcome, Precision, Training, train
+from experiments.simclr.optimiser_settings import OptimiserSettings, Precision
+from experiments.simclr.training import Outcome, Training, train
 from experiments.simclr.views import Share, Views, views_of
 from harness.errors import UserError
 

@@ -7,18 +7,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from experiments.simclr.loss import contrastive_statistics, nt_xent
 from experiments.simclr.optimisation import build_optimiser, learning_rate_at
-from experiments.simclr.optimiser_settings import OptimiserSettings
+from experiments.simclr.optimiser_settings import OptimiserSettings, Precision
 from experiments.simclr.views import Views
 from harness.execution.run import Checkpoint
 
-Precision = Literal["float32", "bfloat16"]
 LOGGED = 50
 """Steps of a trial whose loss is kept, at equal distances."""
 CHECKPOINT_SECONDS = 60.0

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from experiments.data.settings import DataSettings
 from experiments.simclr.augmentation_settings import AugmentationSettings, Transformation
-from experiments.simclr.encoder_settings import EncoderSettings
-from experiments.simclr.optimiser_settings import OptimiserSettings
+from experiments.simclr.encoder_settings import EncoderSettings, HeadName
+from experiments.simclr.optimiser_settings import OptimiserSettings, Precision
 from experiments.simclr.probe_settings import LinearEvaluationSettings, ProbeSettings
 from harness.spec.signature import Placement
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from experiments.simclr.setup import Setup, Trained
     from harness.execution.run import Run
 
-HeadName = Literal["none", "linear", "nonlinear", "released"]
 Layer = Literal["h", "z", "untrained"]
 DataRoot = Annotated[str | None, Placement()]
 Download = Annotated[bool, Placement()]
@@ -44,7 +43,7 @@ def train_and_evaluate(
     first: Transformation | None = None,
     second: Transformation | None = None,
     view_size: int | None = None,
-    precision: Literal["float32", "bfloat16"] = "float32",
+    precision: Precision = "float32",
     probe: ProbeSettings = DEFAULT_PROBE,
     linear_evaluation: LinearEvaluationSettings | None = None,
     data_root: DataRoot = None,

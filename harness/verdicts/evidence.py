@@ -92,6 +92,10 @@ def gather(claim: ClaimBase, observations: Observations) -> Evidence:
                 missing=f"the samples {table!r} lack what the claim reads: {error}", trials=trials, arms=arms
             )
         return Evidence(data, trials=trials, arms=arms)
+    if not any(claim.metric in record for e in counted if e.counted for record in e.counted.attempt.records):
+        return Evidence(
+            missing=f"its trials do not measure '{claim.metric}' under this profile", trials=trials, arms=arms
+        )
     return Evidence(CellData(cells), trials=trials, arms=arms)
 
 

@@ -253,3 +253,14 @@ def test_a_row_has_the_shape_that_others_rely_on(judged: Callable[..., dict[str,
     )
     assert set(wanted.split()) <= set(row)
     json.dumps(row, allow_nan=False)
+
+
+def test_a_metric_that_no_trial_measured_is_not_run_and_one_that_diverged_is_lost() -> None:
+    from synthetic import claim_yaml, judged
+
+    claim = claim_yaml(form="difference", treatment={"arm": "a"}, control={"arm": "b"}, metric="hue")
+    spec = {"factors": {"arm": ["a", "b"]}, "replicates": 3, "claims": [claim]}
+    absent = judged(spec, lambda trial: {"value": 1.0})["c"]
+    assert absent.verdict == "not run" and "do not measure 'hue' under this profile" in absent.reason
+    lost = judged(spec, lambda trial: {"hue": float("nan")})["c"]
+    assert lost.verdict == "inconclusive" and sum(arm.diverged for arm in lost.arms) == 6

@@ -56,7 +56,7 @@ RECORDS: list[tuple[str, dict[str, Any], Callable[[Trial], Made], str, str]] = [
     ("a text", {}, where(3, "a", {"value": "1.0"}), "inconclusive", "depends on what they would"),
     ("a truth value", {}, where(3, "a", {"value": True}), "inconclusive", "depends on what they would"),
     ("too large for a number", {}, where(3, "a", {"value": 10**400}), "inconclusive", "depends on what they would"),
-    ("no such metric", {}, lambda trial: {"other": 1.0}, "inconclusive", "no replicate has a finite value"),
+    ("no such metric", {}, lambda trial: {"other": 1.0}, "not run", "do not measure 'value' under this profile"),
     ("none ever a number", {}, lambda trial: {"value": math.nan}, "inconclusive", "no replicate has a finite value"),
     ("constant", {}, constant, "inconclusive", "every value is the same"),
     ("one replicate", {"replicates": 1}, good, "inconclusive", "one replicate"),
