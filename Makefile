@@ -22,7 +22,7 @@ help:
 	@echo "make reproduce-vilt-cost    parameters and FLOPs of Table 6, counted (under two minutes)"
 	@echo "make reproduce-simclr-head  is a projection head worth more than ten points? (ten minutes)"
 	@echo "make reproduce-NAME         the same for $(filter-out vilt-% simclr-head,$(EXPERIMENTS))"
-	@echo "make reproduce              all experiments (about an hour and a half)"
+	@echo "make reproduce              all experiments (about an hour)"
 	@echo "make report                 the report of everything in the store"
 	@echo "make test | test-slow | bench | lint | clean | setup"
 	@echo "Variables: PROFILE=smoke|laptop|..., DEVICE=cpu|cuda, JOBS=N, EXECUTOR=local|inline, STORE=DIR, OUT=DIR"

@@ -226,4 +226,5 @@ def _heat(axis: Any, values: pandas.DataFrame, texts: pandas.DataFrame, results:
     )  # fmt: skip
     axis.set_xticklabels([results.label(level) for level in kept.columns], rotation=30, ha="right")
     axis.set_yticklabels([results.label(level) for level in kept.index], rotation=0)
+    axis.grid(visible=False)
     axis.set_title(title, fontsize=10, loc="left")
