@@ -30,9 +30,15 @@ UNCHANGED = {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "hue": 0.0}
 
 
 def as_float(images: Tensor) -> Tensor:
-    """Return images as float32 in 0..1: uint8 divided by 255, floats (taken to be in 0..1) as they are."""
+    """Return images as float32 in 0..1: uint8 divided by 255, floats (taken to be in 0..1) as they are.
+
+    Raises:
+        UserError: the images are neither bytes nor floats.
+    """
     if images.dtype == torch.uint8:
         return images.to(torch.float32).div_(255.0)
+    if not images.is_floating_point():
+        raise UserError(f"images of {images.dtype} cannot be augmented: bytes (uint8), or floats in 0..1, are needed.")
     return images.to(torch.float32)
 
 
@@ -80,7 +86,8 @@ def apply(images: Tensor, parameters: Parameters, settings: AugmentationSettings
         size: pixels of a view's side; default: the images' own height and width.
 
     Raises:
-        UserError: the images have neither one channel nor three, or a rotation by 90 degrees meets unequal sides.
+        UserError: the images have neither one channel nor three or are neither bytes nor floats, a rotation by 90
+            degrees meets unequal sides, or a view is narrower than half the blur's kernel.
         ValueError: images and parameters are not equally many.
     """
     count, channels, height, width = _checked(images).shape

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from experiments.data import DecodedPart, Part
 from experiments.simclr.augmentation import as_float, augment, two_views
-from experiments.simclr.augmentation_settings import AugmentationSettings
+from experiments.simclr.augmentation_settings import AugmentationSettings, CropSettings
 from experiments.simclr.loading import CropPlan, crop_batches
 from harness.execution.streams import Stream
 
@@ -132,7 +132,8 @@ class FileViews:
     """Views of images that lie in files: cropped and flipped by the loaders, all else done on the device.
 
     Images of unequal size cannot be stacked before they are cropped, so a loader decodes each image once and cuts
-    both crops from its full resolution, as the paper does.
+    both crops from its full resolution, as the paper does. Where one branch alone is augmented, both branches get one
+    common crop, and the first is transformed further (section 3.1).
     """
 
     def __init__(
@@ -147,21 +148,24 @@ class FileViews:
     ) -> None:
         self.part = part
         self.order = order
-        self.plan = CropPlan(settings.crop, settings.flip, size, crops=2)
-        self.settings = settings.model_copy(update={"crop": None, "flip": 0.0})
+        if settings.one_branch:
+            self.plan, self.settings = CropPlan(CropSettings(), 0.0, size, crops=1), settings
+        else:
+            self.plan = CropPlan(settings.crop, settings.flip, size, crops=2)
+            self.settings = settings.model_copy(update={"crop": None, "flip": 0.0})
         self.augmentation = augmentation
         self.device = device
         self.loaders = loaders
 
     def batches(self, first: int, last: int) -> Iterator[Tensor]:
-        """Give uint8 images [N, 2, 3, size, size]: the two crops of each image."""
+        """Give uint8 images [N, crops, 3, size, size]: the two crops of each image, or the one for both branches."""
         for crops, _ in crop_batches(self.part, self.order, first, last, self.plan, self.augmentation, self.loaders):
             yield crops.to(self.device, non_blocking=True)
 
     def augmented(self, images: Tensor, step: int) -> tuple[Tensor, Tensor]:
         generator = self.augmentation.child(step).child(self.order.share.rank).numpy
-        first, second = images.unbind(1)
         if self.settings.one_branch:
-            return augment(first, self.settings, generator), as_float(second)
+            return augment(images[:, 0], self.settings, generator), as_float(images[:, 0])
+        first, second = images.unbind(1)
         both = augment(torch.cat([first, second]), self.settings, generator)
         return both[: len(first)], both[len(first) :]

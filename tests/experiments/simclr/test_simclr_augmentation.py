@@ -22,6 +22,7 @@ from experiments.simclr.augmentation_settings import (
     RotationSettings,
     SobelSettings,
 )
+from harness.errors import UserError
 
 NOTHING = AugmentationSettings(crop=None, flip=0.0, colour=None, grey=0.0, blur=None)
 EVERYTHING = AugmentationSettings(
@@ -110,6 +111,8 @@ def test_bytes_are_float_images() -> None:
     images = torch.arange(256, dtype=torch.uint8)
     assert torch.equal(as_float(images), torch.arange(256) / 255)
     assert as_float(images.double() / 255).dtype == torch.float32
+    with pytest.raises(UserError, match="torch.int64 cannot be augmented"):
+        as_float(images.long())
 
 
 @pytest.mark.parametrize("name", POLICIES)

@@ -77,10 +77,14 @@ def test_views_of_files_are_two_augmented_crops(part: DecodedPart) -> None:
     first, second = views(AugmentationSettings())
     assert first.shape == second.shape == (4, 3, 16, 16) and first.dtype == torch.float32
     assert not torch.equal(first, second) and first.min() >= 0 and first.max() <= 1
-    plain_first, plain_second = views(AugmentationSettings(colour=None, grey=0.0, blur=None))
+    plain_first, _ = views(AugmentationSettings(colour=None, grey=0.0, blur=None))
     assert torch.equal(plain_first * 255, (plain_first * 255).round())
-    only_first, untouched = views(AugmentationSettings(one_branch=True))
-    assert torch.equal(untouched, plain_second) and not torch.equal(only_first, plain_first)
+    # One branch alone: both get one common crop, which the other branch leaves as it is.
+    off = {"crop": None, "flip": 0.0, "colour": None, "grey": 0.0, "blur": None}
+    same, untouched = views(AugmentationSettings(one_branch=True, **off))
+    assert torch.equal(same, untouched)
+    changed, again = views(AugmentationSettings(one_branch=True, **{**off, "grey": 1.0}))
+    assert torch.equal(again, untouched) and (changed.amax(dim=1) == changed.amin(dim=1)).all()
 
 
 def test_a_folder_of_images_is_trained_on_and_evaluated_as_the_paper_does(folder: Path) -> None:
