@@ -67,7 +67,9 @@ def draw_curves(declaration: CurvesPicture, results: Results) -> Figure | None:
     lines = _series(declaration, results, records, lambda part: by_replicate(part, declaration.metric))
     if not lines:
         return None
-    return _lines(declaration, results, lines, _positions(declaration, results, records), declaration.published)
+    figure = _lines(declaration, results, lines, declaration.published)
+    legend_below(figure, figure.axes[0], 2 if declaration.published else min(4, len(lines)))
+    return figure
 
 
 def draw_effects(declaration: EffectsPicture, results: Results) -> Figure | None:
@@ -82,15 +84,12 @@ def draw_effects(declaration: EffectsPicture, results: Results) -> Figure | None
     lines = _series(declaration, results, records, effect)
     if not lines:
         return None
-    figure = _lines(declaration, results, lines, _positions(declaration, results, records), None)
+    figure = _lines(declaration, results, lines, None)
     axis = figure.axes[0]
     axis.axhline(0.0, color="black", linewidth=1)
     for place, (locator, value) in enumerate(declaration.published.items()):
         style = ("--", ":", "-.")[place % 3]
         axis.axhline(value, color="black", linestyle=style, alpha=0.7, label=f"published: {value:+g} ({locator})")
-    axis.relim()
-    for legend in list(figure.legends):
-        legend.remove()
     legend_below(figure, axis, 2)
     return figure
 
@@ -114,10 +113,9 @@ def _levels(results: Results, factor: str) -> list[str]:
 
 
 def _positions(
-    declaration: CurvesPicture | EffectsPicture, results: Results, records: pandas.DataFrame
+    declaration: CurvesPicture | EffectsPicture, results: Results, published: PublishedCurves | None
 ) -> dict[str, float]:
     """Return where each level of ``along`` stands: its number on a log scale, or its place in the spec's order."""
-    published = declaration.published if isinstance(declaration, CurvesPicture) else None
     extra = [level for values in (published.values.values() if published else ()) for level in values]
     levels = list(dict.fromkeys([*_levels(results, declaration.along), *extra]))
     if declaration.logarithmic:
@@ -129,11 +127,12 @@ def _lines(
     declaration: CurvesPicture | EffectsPicture,
     results: Results,
     lines: Mapping[str, Mapping[str, Mean]],
-    positions: Mapping[str, float],
     published: PublishedCurves | None,
 ) -> Figure:
+    """Draw the means with their intervals; the caller draws the legend, when all lines are there."""
     import seaborn
 
+    positions = _positions(declaration, results, published)
     figure, axes = canvas(6)
     axis = axes[0][0]
     palette = seaborn.color_palette("colorblind")
@@ -164,7 +163,6 @@ def _lines(
     unit = f" ({declaration.unit})" if declaration.unit else ""
     axis.set_ylabel(f"{declaration.label}{unit}")
     axis.set_title(_counted(counts, declaration.intervals), loc="left", fontsize=10)
-    legend_below(figure, axis, 2 if published else min(4, len(lines)))
     figure.tight_layout()
     return figure
 
