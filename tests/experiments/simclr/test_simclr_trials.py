@@ -151,6 +151,6 @@ def test_a_batch_that_cannot_be_divided_is_refused() -> None:
 def test_views_need_a_size_where_images_have_none() -> None:
     from experiments.data import DecodedPart
 
-    part = DecodedPart({"label": numpy.zeros(8, dtype=numpy.int64)}, lambda index: None)
+    part = DecodedPart("folder", ("image.png",) * 8, {"label": numpy.zeros(8, dtype=numpy.int64)})
     with pytest.raises(ValueError, match="need 'size'"):
         views_of(part, 4, AugmentationSettings(), Stream("o"), Stream("a"), torch.device("cpu"))
