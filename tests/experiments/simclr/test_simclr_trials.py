@@ -152,5 +152,5 @@ def test_views_need_a_size_where_images_have_none() -> None:
     from experiments.data import DecodedPart
 
     part = DecodedPart("folder", ("image.png",) * 8, {"label": numpy.zeros(8, dtype=numpy.int64)})
-    with pytest.raises(ValueError, match="need 'size'"):
+    with pytest.raises(ValueError, match="need 'view_size'"):
         views_of(part, 4, AugmentationSettings(), Stream("o"), Stream("a"), torch.device("cpu"))
