@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -40,6 +40,13 @@ def sentence(finding: Any, model: type[BaseModel] | None, source: Source, at: Lo
         )
     if finding["type"] == "missing":
         return source.error(location[:-1], f"the key '{finding['loc'][-1]}' is missing")
+    if finding["type"] == "union_tag_invalid":
+        key, known = (
+            finding["ctx"]["discriminator"].strip("'"),
+            finding["ctx"]["expected_tags"].replace("'", "").split(", "),
+        )
+        given = str(finding["ctx"]["tag"])
+        return source.error((*location, key), f"there is no '{given}'{nearest(given, known)} (known: {listed(known)})")
     message = finding["msg"].removeprefix("Value error, ")
     given = finding.get("input")
     shown = "" if isinstance(given, dict | list) or finding["type"] == "value_error" else f", not {given!r}"
@@ -64,22 +71,27 @@ def _in_file(location: tuple[Any, ...], source: Source, at: Location) -> Locatio
 
 
 def _keys_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
-    """Return the keys that the model nested at ``location`` knows."""
-    current: Any = model
+    """Return the keys that the model nested at ``location`` knows; of a union, those of the branch that was taken."""
+    models = [model]
     for part in location:
-        if isinstance(current, type) and issubclass(current, BaseModel) and part in current.model_fields:
-            current = _model_within(current.model_fields[str(part)].annotation)
-    if isinstance(current, type) and issubclass(current, BaseModel):
-        return list(current.model_fields)
-    return []
+        holder = next((m for m in models if part in m.model_fields), None)
+        if holder is not None:
+            models = _models_within(holder.model_fields[str(part)].annotation)
+        else:
+            models = [m for m in models if _has_tag(m, part)] or models
+    return list(models[0].model_fields) if models else []
 
 
-def _model_within(annotation: Any) -> Any:
-    """Return the pydantic model inside an annotation such as ``dict[str, Model]`` or ``Model | None``."""
+def _has_tag(model: type[BaseModel], tag: Any) -> bool:
+    """Say whether a model is the branch of a union that a tag stands for."""
+    return any(
+        get_origin(field.annotation) is Literal and tag in get_args(field.annotation)
+        for field in model.model_fields.values()
+    )
+
+
+def _models_within(annotation: Any) -> list[type[BaseModel]]:
+    """Return the pydantic models inside an annotation such as ``dict[str, Model]`` or ``Model | None``."""
     if isinstance(annotation, type) and not hasattr(annotation, "__args__"):
-        return annotation
-    for argument in getattr(annotation, "__args__", ()):
-        found = _model_within(argument)
-        if isinstance(found, type) and issubclass(found, BaseModel):
-            return found
-    return None
+        return [annotation] if issubclass(annotation, BaseModel) else []
+    return [found for argument in getattr(annotation, "__args__", ()) for found in _models_within(argument)]

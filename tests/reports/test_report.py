@@ -153,7 +153,14 @@ def test_failures_are_rows(workplace: Workplace) -> None:
     ("change", "sentence"),
     [
         (("ratio_to: fast", "ratio_too: fast"), "unknown key; did you mean 'ratio_to'?"),
-        (("kind: beside-published", "kind: besides"), "report.pictures.0.kind"),
+        (
+            ("kind: beside-published", "kind: besides-published"),
+            "report.pictures.0.kind: there is no 'besides-published'; did you mean 'beside-published'?",
+        ),
+        (
+            ("unit: ms, metrics", "unti: ms, metrics"),
+            "report.pictures.0.unti: unknown key; did you mean 'unit'? (known: caption, kind, logarithmic, metrics",
+        ),
     ],
 )
 def test_a_mistake_in_the_report_key(workplace: Workplace, change: tuple[str, str], sentence: str) -> None:

@@ -51,7 +51,7 @@ profiles:
 report:
   labels: {{fast: Fast one, slow: Slow one}}
   pictures:
-    - {{kind: {picture}, title: Picture of {name}, rows: system, metrics: {{latency_ms: measured}}, unit: ms}}
+    - {{kind: {picture}, title: Picture of {name}{keys}}}
   tables:
     - title: Time of a request
       rows: system
@@ -59,8 +59,11 @@ report:
         - {{metric: latency_ms, label: time, unit: ms, digits: 3}}
         - {{metric: latency_ms, label: ratio, unit: x, digits: 2, ratio_to: fast}}
 """
-TIMED = HEAD.format(name="timed", trial="pair", replicates=3, picture="beside-published", extra="")
-SAMPLED = HEAD.format(name="sampled", trial="timing", replicates=2, picture="round-ratios", extra=", samples: latency")
+MEASURED = ", rows: system, metrics: {latency_ms: measured}, unit: ms"
+TIMED = HEAD.format(name="timed", trial="pair", replicates=3, picture="beside-published", extra="", keys=MEASURED)
+SAMPLED = HEAD.format(
+    name="sampled", trial="timing", replicates=2, picture="round-ratios", extra=", samples: latency", keys=""
+)
 
 
 @pytest.fixture(scope="module")
