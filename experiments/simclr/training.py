@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -132,7 +131,7 @@ def train(
             outcome.logged.append(
                 {"step": step, "loss": float(loss), "learning_rate": rate, **_contrast(vectors, training)}
             )
-            if not math.isfinite(outcome.logged[-1]["loss"]):
+            if not _all_finite(loss, gather):
                 outcome.diverged_at = step
                 break
         if checkpoint and time.monotonic() - saved > CHECKPOINT_SECONDS and step + 1 < training.steps:
@@ -176,6 +175,14 @@ def _contrast(vectors: Tensor, training: Training) -> dict[str, float]:
     first, second = vectors.chunk(2)
     found = contrastive_statistics(first, second, training.temperature, normalise=training.normalise)
     return {"contrastive_accuracy": found.accuracy, "entropy": found.entropy}
+
+
+def _all_finite(loss: Tensor, gather: bool) -> bool:
+    """Say whether the loss is finite in every process that trains this model: they stop together or not at all."""
+    finite = torch.isfinite(loss).float()
+    if gather and torch.distributed.is_initialized():
+        torch.distributed.all_reduce(finite, torch.distributed.ReduceOp.MIN)
+    return bool(finite)
 
 
 def _is_logged(step: int, steps: int) -> bool:

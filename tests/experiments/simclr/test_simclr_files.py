@@ -107,6 +107,12 @@ def test_two_processes_train_one_model() -> None:
     assert again["loss"] == record["loss"] and again["accuracy"] == record["accuracy"]
 
 
+def test_two_processes_that_diverge_stop_together() -> None:
+    optimiser = {"kind": "sgd", "learning_rate": 1e30, "schedule": "constant"}
+    record = called("train_and_evaluate", Run("small", threads=1), processes=2, optimiser=optimiser, normalise=False)
+    assert math.isnan(record["accuracy"])
+
+
 @pytest.mark.parametrize("profile", ["cifar10", "imagenet"])
 def test_the_papers_protocols_are_planned_with_their_gpu_hours(profile: str, tmp_path: Path) -> None:
     design = make_design(find_experiment(str(SPECS / "simclr-head.yaml")), profile, device="cpu")
