@@ -24,6 +24,9 @@ def projection_head(
     norm before the ReLU. ``released``: three layers with batch norm after each, as the released code has by default
     (``num_proj_layers`` 3; the last batch norm has no shift). The hidden width is that of h unless given.
 
+    Like the paper's formulas, ``linear`` and ``nonlinear`` end without batch norm, which the released code puts after
+    every layer of those heads too. First weights are torch's, not the released code's normal ones of deviation 0.01.
+
     Raises:
         ValueError: without a head the output's width must be the input's.
     """
