@@ -45,7 +45,8 @@ def probe_scores(
 ) -> dict[str, float]:
     """Return the class accuracy on the validation part, and a score on the test part for every factor.
 
-    The class' own score is called ``accuracy``, those of the other factors ``factor_<name>``.
+    The class' own score is called ``accuracy``, those of the other factors ``factor_<name>``; ``probe_converged`` says
+    whether the classifier of the class was fitted to its end.
     """
     features = features_of(module, labelled.images, device)
     held, tested = (features_of(module, part.images, device) for part in (dataset.validation, dataset.test))
@@ -56,6 +57,7 @@ def probe_scores(
     return {
         "validation_accuracy": classifier.accuracy(held, dataset.validation.factors[dataset.label]),
         "accuracy": classifier.accuracy(tested, dataset.test.factors[dataset.label]),
+        "probe_converged": classifier.converged,
         **{f"factor_{name}": score for name, score in scores.items()},
     }
 
@@ -70,7 +72,9 @@ def linear_scores(
     dataset, device = trained.dataset, trained.device
     part = dataset.train
     known = numpy.flatnonzero(part.factors[dataset.label] >= 0)
-    order = Labels(Order(stream.child("order"), len(known), min(settings.batch_size, len(known)), Share()), known)
+    # A set smaller than the batch is one batch; the learning rate follows the batch that there is.
+    settings = settings.model_copy(update={"batch_size": min(settings.batch_size, len(known))})
+    order = Labels(Order(stream.child("order"), len(known), settings.batch_size, Share()), known)
 
     def training(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         first, last = epoch * order.steps_per_epoch, (epoch + 1) * order.steps_per_epoch

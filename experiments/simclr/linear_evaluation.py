@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from experiments.simclr.probe_settings import LinearEvaluationSettings
+from experiments.simclr.probes import evaluation_mode
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 """Images, float32 [N, C, H, W] in 0..1, with labels [N], on the device."""
@@ -44,10 +45,12 @@ def linear_evaluation(
     Args:
         dimension: width of h.
         training: gives the augmented training images of an epoch.
+        steps_per_epoch: how many batches ``training`` gives; the rate has fallen to 0 after all of them.
         held_out: by name, gives images that are looked at once.
+
+    Raises:
+        ValueError: an epoch has not ``steps_per_epoch`` batches.
     """
-    was_training = encoder.training
-    encoder.eval()
     layer = nn.Linear(dimension, classes).to(device)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
@@ -57,21 +60,22 @@ def linear_evaluation(
     )
     total = settings.epochs * steps_per_epoch
     step = 0
-    for epoch in range(settings.epochs):
-        for images, labels in training(epoch):
-            with torch.no_grad():
-                h = encoder(images).float()
-            for group in optimiser.param_groups:
-                group["lr"] = highest * 0.5 * (1.0 + math.cos(math.pi * step / total))
-            optimiser.zero_grad()
-            functional.cross_entropy(layer(h), labels).backward()
-            optimiser.step()
-            step += 1
-            if progress:
-                progress(step, total)
-    found = {name: _accuracy(encoder, layer, batches(), classes) for name, batches in held_out.items()}
-    encoder.train(was_training)
-    return found
+    with evaluation_mode(encoder):
+        for epoch in range(settings.epochs):
+            for images, labels in training(epoch):
+                with torch.no_grad():
+                    h = encoder(images).float()
+                for group in optimiser.param_groups:
+                    group["lr"] = highest * 0.5 * (1.0 + math.cos(math.pi * step / total))
+                optimiser.zero_grad()
+                functional.cross_entropy(layer(h), labels).backward()
+                optimiser.step()
+                step += 1
+                if progress:
+                    progress(step, total)
+            if step != (epoch + 1) * steps_per_epoch:
+                raise ValueError(f"epoch {epoch} ended after {step} steps in all, not {(epoch + 1) * steps_per_epoch}")
+        return {name: _accuracy(encoder, layer, batches(), classes) for name, batches in held_out.items()}
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ class _Settings(BaseModel):
 class ProbeSettings(_Settings):
     """A linear classifier on stored representations, standardised by the training images' mean and deviation.
 
-    ``scikit-learn``: logistic regression with L2; ``lbfgs``: the same objective on the device;  both by
+    ``scikit-learn``: logistic regression with L2; ``lbfgs``: the same objective on the device; both by
     ``inverse_regularisation``, scikit-learn's C. ``labelled`` training images are seen, all where it is None.
     """
 

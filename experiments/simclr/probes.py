@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +15,7 @@ from torch.nn import functional
 
 from experiments.simclr.augmentation import as_float
 from experiments.simclr.probe_settings import ProbeSettings
+from harness.errors import UserError
 
 BATCH = 512
 RIDGE = numpy.logspace(-3, 4, 8)
@@ -28,13 +31,17 @@ class Factor(Protocol):
 
 @dataclass(frozen=True)
 class Classifier:
-    """A linear classifier of standardised representations: weights [classes, d] and biases [classes]."""
+    """A linear classifier of standardised representations: weights [classes, d] and biases [classes].
+
+    ``converged`` is false where ``maximum_iterations`` ended the fit before its tolerance did.
+    """
 
     mean: numpy.ndarray
     deviation: numpy.ndarray
     weights: numpy.ndarray
     biases: numpy.ndarray
     classes: numpy.ndarray
+    converged: bool
 
     def predict(self, features: numpy.ndarray) -> numpy.ndarray:
         """Return the class of each representation."""
@@ -46,16 +53,26 @@ class Classifier:
         return 100.0 * float((self.predict(features) == labels).mean())
 
 
+@contextmanager
+def evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """Put a module into evaluation mode, and back into what each of its parts was in, after an exception too."""
+    before = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in before:
+            part.training = training
+
+
 @torch.no_grad()
 def features_of(module: nn.Module, images: numpy.ndarray, device: torch.device) -> numpy.ndarray:
     """Return what a module makes of uint8 images, float32 [N, d]; it runs in evaluation mode, and is left as it was."""
-    training = module.training
-    module.eval()
     found = []
-    for start in range(0, len(images), BATCH):
-        batch = torch.from_numpy(numpy.array(images[start : start + BATCH])).to(device)
-        found.append(module(as_float(batch)).float().cpu().numpy())
-    module.train(training)
+    with evaluation_mode(module):
+        for start in range(0, len(images), BATCH):
+            batch = torch.from_numpy(numpy.array(images[start : start + BATCH])).to(device)
+            found.append(module(as_float(batch)).float().cpu().numpy())
     return numpy.concatenate(found)
 
 
@@ -65,18 +82,21 @@ def fit_classifier(
     """Fit multinomial logistic regression: the mean loss x C x N + half the squared norm of the weights is least.
 
     Raises:
-        ValueError: the training images are all of one class.
+        UserError: the training images are all of one class.
     """
     classes, places = numpy.unique(labels, return_inverse=True)
     if len(classes) < 2:
-        raise ValueError("a classifier needs images of two classes at least")
+        raise UserError(
+            f"The {len(labels)} labelled training images that a probe sees are all of one class, and a classifier "
+            "needs two classes at least; give 'probe' more 'labelled' images."
+        )
     mean, deviation = features.mean(axis=0, dtype=numpy.float64), features.std(axis=0, dtype=numpy.float64)
     scaled = standardised(features, mean, deviation)
     if settings.kind == "lbfgs":
-        weights, biases = _lbfgs(scaled, places, len(classes), settings, device or torch.device("cpu"))
+        weights, biases, converged = _lbfgs(scaled, places, len(classes), settings, device or torch.device("cpu"))
     else:
-        weights, biases = _scikit_learn(scaled, places, settings)
-    return Classifier(mean, deviation, weights, biases, classes)
+        weights, biases, converged = _scikit_learn(scaled, places, settings)
+    return Classifier(mean, deviation, weights, biases, classes, converged)
 
 
 def standardised(features: numpy.ndarray, mean: numpy.ndarray, deviation: numpy.ndarray) -> numpy.ndarray:
@@ -86,22 +106,25 @@ def standardised(features: numpy.ndarray, mean: numpy.ndarray, deviation: numpy.
 
 def _scikit_learn(
     features: numpy.ndarray, places: numpy.ndarray, settings: ProbeSettings
-) -> tuple[numpy.ndarray, numpy.ndarray]:
+) -> tuple[numpy.ndarray, numpy.ndarray, bool]:
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    fitted = LogisticRegression(C=settings.inverse_regularisation, max_iter=settings.maximum_iterations, tol=1e-4).fit(
-        features, places
-    )
+    model = LogisticRegression(C=settings.inverse_regularisation, max_iter=settings.maximum_iterations, tol=1e-4)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", ConvergenceWarning)
+        fitted = model.fit(features, places)
+    converged = not any(issubclass(warning.category, ConvergenceWarning) for warning in told)
     weights, biases = fitted.coef_, fitted.intercept_
     if len(weights) == 1:
         # Of two classes scikit-learn keeps the one score that decides.
         weights, biases = numpy.concatenate([-weights, weights]) / 2, numpy.concatenate([-biases, biases]) / 2
-    return weights, biases
+    return weights, biases, converged
 
 
 def _lbfgs(
     features: numpy.ndarray, places: numpy.ndarray, classes: int, settings: ProbeSettings, device: torch.device
-) -> tuple[numpy.ndarray, numpy.ndarray]:
+) -> tuple[numpy.ndarray, numpy.ndarray, bool]:
     inputs = torch.from_numpy(features).to(device, torch.float64)
     targets = torch.from_numpy(places).to(device)
     weights = torch.zeros(classes, inputs.shape[1], dtype=torch.float64, device=device, requires_grad=True)
@@ -118,7 +141,10 @@ def _lbfgs(
         return loss
 
     optimiser.step(closure)  # type: ignore[arg-type]
-    return weights.detach().cpu().numpy(), biases.detach().cpu().numpy()
+    # A step has a quarter more evaluations of the loss than it has iterations, and ends where either runs out.
+    state = optimiser.state[weights]
+    converged = state["n_iter"] < settings.maximum_iterations and state["func_evals"] < optimiser.defaults["max_eval"]
+    return weights.detach().cpu().numpy(), biases.detach().cpu().numpy(), converged
 
 
 def number_score(
@@ -147,13 +173,16 @@ def factor_scores(
 ) -> dict[str, float]:
     """Return a score on the test images for each factor: accuracy (%) of a class, R squared (%) of a number.
 
-    A class factor of which the training or the test images have classes that the others lack is left out: fonts, for
-    instance, which training and test do not share.
+    A class factor is left out where the training images are all of one class, or lack a class that test images have:
+    fonts, for instance, which training and test do not share. A number is left out where fewer than two training or two
+    test images have it.
     """
     found = {}
     for name, factor in information.items():
         known, asked = factors[name], test_factors[name]
         if factor.kind == "number":
+            if min(numpy.isfinite(known).sum(), numpy.isfinite(asked).sum()) < 2:
+                continue
             found[name] = number_score(features, known, test_features, asked)
         elif len(numpy.unique(known)) > 1 and numpy.isin(asked, known).all():
             found[name] = fit_classifier(features, known, settings, device).accuracy(test_features, asked)

@@ -11,6 +11,7 @@ import torch
 from experiments.simclr.augment_operations import sobel
 from experiments.simclr.augmentation import as_float
 from experiments.simclr.colour import grey_of
+from harness.errors import UserError
 
 TRANSFORMATIONS = ("colour-or-grey", "rotation", "original-or-corrupted", "original-or-sobel")
 GREY_SHARE = 0.2
@@ -31,9 +32,18 @@ def transformed(
 
     Raises:
         ValueError: the name is not among ``TRANSFORMATIONS``.
+        UserError: grey images are to be told from coloured ones, or images that are no squares are to be turned.
     """
-    count = len(images)
+    count, channels = len(images), images.shape[1]
+    if name == "colour-or-grey" and channels != 3:
+        raise UserError(
+            f"Whether an image was turned grey cannot be told where all images have {channels} channel(s), not 3; "
+            "choose data in colour."
+        )
     if name == "rotation":
+        if images.shape[2] != images.shape[3]:
+            size = " x ".join(str(side) for side in images.shape[2:])
+            raise UserError(f"Images of {size} pixels change their shape with a quarter turn; choose data in squares.")
         turns = generator.integers(0, 4, count)
         found = images.copy()
         for quarter in (1, 2, 3):

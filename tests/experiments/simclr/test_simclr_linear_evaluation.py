@@ -113,3 +113,11 @@ def test_an_encoder_that_tells_nothing_scores_as_chance_does() -> None:
     # Whichever class the biases put first: no score is better than the commonest class'.
     assert shares[0] <= found.top1 <= shares[-1]
     assert shares[:5].sum() <= found.top5 <= shares[-5:].sum()
+
+
+def test_an_epoch_of_another_length_than_told_is_no_protocol() -> None:
+    images = Images()
+    with pytest.raises(ValueError, match="5 steps in all, not 6"):
+        linear_evaluation(
+            nn.Flatten(), DIMENSION, CLASSES, images.epoch, 6, {}, LinearEvaluationSettings(epochs=1), CPU
+        )  # fmt: skip

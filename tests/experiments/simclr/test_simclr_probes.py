@@ -17,6 +17,7 @@ from experiments.simclr.linear_evaluation import linear_evaluation
 from experiments.simclr.probe_settings import LinearEvaluationSettings, ProbeSettings
 from experiments.simclr.probes import factor_scores, features_of, fit_classifier, number_score
 from experiments.simclr.transformation_probes import TRANSFORMATIONS, transformation_scores, transformed
+from harness.errors import UserError
 
 CPU = torch.device("cpu")
 
@@ -56,8 +57,17 @@ def test_two_classes_and_labels_that_are_no_places() -> None:
         assert (found.predict(features) == expected).mean() > 0.99
 
 
+@pytest.mark.parametrize("kind", ["scikit-learn", "lbfgs"])
+def test_a_fit_that_is_cut_short_says_so_and_warns_nobody(kind: str, recwarn: pytest.WarningsRecorder) -> None:
+    features, labels, _, _ = digits()
+    for iterations, expected in ((2, False), (300, True)):
+        settings = ProbeSettings(kind=kind, maximum_iterations=iterations)  # type: ignore[arg-type]
+        assert fit_classifier(features, labels, settings).converged is expected
+    assert not recwarn.list
+
+
 def test_one_class_cannot_be_told() -> None:
-    with pytest.raises(ValueError, match="two classes"):
+    with pytest.raises(UserError, match="two classes"):
         fit_classifier(numpy.ones((4, 2)), numpy.zeros(4), ProbeSettings())
 
 
@@ -74,15 +84,17 @@ def test_factors_are_scored_by_their_kind_and_left_out_where_unseen() -> None:
     features, labels, asked, answers = digits()
     numbers, asked_numbers = features[:, 20].astype(float), asked[:, 20].astype(float)
     absent = numpy.where(numpy.arange(500) % 2, numpy.nan, numbers)
-    known = {"digit": labels, "ink": numbers, "font": labels % 2, "same": labels * 0, "pose": absent}
+    once = numpy.where(numpy.arange(500) == 7, numbers, numpy.nan)
+    known = {"digit": labels, "ink": numbers, "font": labels % 2, "same": labels * 0, "pose": absent, "once": once}
     other = {
         "digit": answers,
         "ink": asked_numbers,
         "font": answers % 2 + 2,
         "same": answers * 0,
         "pose": asked_numbers,
+        "once": asked_numbers,
     }
-    kinds = {"digit": "class", "ink": "number", "font": "class", "same": "class", "pose": "number"}
+    kinds = {"digit": "class", "ink": "number", "font": "class", "same": "class", "pose": "number", "once": "number"}
     information = {name: FactorInformation(kind) for name, kind in kinds.items()}  # type: ignore[arg-type]
     found = factor_scores(features, known, asked, other, information, ProbeSettings())
     assert found.keys() == {"digit", "ink", "pose"}
@@ -99,6 +111,11 @@ def test_representations_are_taken_in_evaluation_mode_and_the_module_is_left_as_
     assert found.shape == (700, 12) and found.dtype == numpy.float32
     numpy.testing.assert_allclose(found, images.reshape(700, 12) / 255 / numpy.sqrt(1 + 1e-5), rtol=1e-5)
     assert module.training and all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    # A part that was frozen stays so, after an exception too.
+    module[1].eval()
+    with pytest.raises(RuntimeError):
+        features_of(module, images[:, :2], CPU)
+    assert [part.training for part in module] == [True, False, True]
 
 
 class Identity(nn.Module):

@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from torchvision.transforms.functional import rgb_to_grayscale
 
 from experiments.simclr.transformation_probes import TRANSFORMATIONS, transformation_scores, transformed
+from harness.errors import UserError
 
 PIXELS = arrays(numpy.uint8, st.tuples(st.integers(1, 12), st.just(3), st.just(6), st.just(6)))
 
@@ -108,3 +109,11 @@ def test_a_representations_scores_do_not_depend_on_which_others_are_asked_about(
     both, alone = scores(z=dark, h=flat), scores(h=flat)
     assert {key: score for key, score in both.items() if key[0] == "h"} == alone
     assert both.keys() == {(layer, name) for layer in "hz" for name in TRANSFORMATIONS}
+
+
+def test_what_cannot_be_told_is_refused() -> None:
+    generator = numpy.random.default_rng(0)
+    with pytest.raises(UserError, match="have 1 channel"):
+        transformed(random_images(4, 0)[:, :1], "colour-or-grey", generator)
+    with pytest.raises(UserError, match="8 x 6 pixels"):
+        transformed(random_images(4, 0)[..., :6], "rotation", generator)
