@@ -4,61 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy
 import pandas
 
-from harness.spec.models import Scalar, level_name
-from harness.verdicts.statistics.means import mean_estimate
 from reports.canvas import canvas, legend_below
 from reports.collect import Results
 from reports.declarations import CurvesPicture, EffectsPicture, GridPicture, PublishedCurves
+from reports.means import Mean, by_replicate, chosen, mean_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FAINT = 0.45
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean over replicates with Student's 95 % interval; a point where there is no interval."""
-
-    value: float
-    low: float
-    high: float
-    replicates: int
-
-
-def mean_of(values: Sequence[float] | numpy.ndarray) -> Mean | None:
-    """Return the mean of the finite values with its interval; None where there are none."""
-    data = numpy.asarray(values, dtype=float)
-    data = data[numpy.isfinite(data)]
-    if not data.size:
-        return None
-    try:
-        low, high = mean_estimate(data).interval()
-    except ValueError:
-        low = high = float(data.mean())
-    return Mean(float(data.mean()), low, high, data.size)
-
-
-def chosen(records: pandas.DataFrame, where: Mapping[str, Scalar]) -> pandas.DataFrame:
-    """Return the records at some levels of their factors; none where a factor is missing."""
-    for factor, level in where.items():
-        if factor not in records:
-            return records.iloc[:0]
-        records = records[records[factor].map(level_name) == level_name(level)]
-    return records
-
-
-def by_replicate(records: pandas.DataFrame, metric: str) -> pandas.Series:
-    """Return a metric by replicate: its mean over whatever else varies."""
-    if metric not in records or records.empty:
-        return pandas.Series(dtype=float)
-    return pandas.to_numeric(records[metric], errors="coerce").groupby(records["replicate"]).mean()
 
 
 def draw_curves(declaration: CurvesPicture, results: Results) -> Figure | None:
@@ -99,17 +58,13 @@ def _series(
 ) -> dict[str, dict[str, Mean]]:
     """Return the means by level of ``by`` (an empty name without it), then by level of ``along``."""
     found: dict[str, dict[str, Mean]] = {}
-    for group in _levels(results, declaration.by) if declaration.by else [""]:
+    for group in results.levels(declaration.by) if declaration.by else [""]:
         part = chosen(records, {declaration.by: group}) if declaration.by else records
-        for level in _levels(results, declaration.along):
+        for level in results.levels(declaration.along):
             mean = mean_of(statistic(chosen(part, {declaration.along: level})))
             if mean is not None:
                 found.setdefault(group, {})[level] = mean
     return found
-
-
-def _levels(results: Results, factor: str) -> list[str]:
-    return [level.name for f in results.design.factors if f.name == factor for level in f.levels]
 
 
 def _positions(
@@ -117,7 +72,7 @@ def _positions(
 ) -> dict[str, float]:
     """Return where each level of ``along`` stands: its number on a log scale, or its place in the spec's order."""
     extra = [level for values in (published.values.values() if published else ()) for level in values]
-    levels = list(dict.fromkeys([*_levels(results, declaration.along), *extra]))
+    levels = list(dict.fromkeys([*results.levels(declaration.along), *extra]))
     if declaration.logarithmic:
         return {level: float(level) for level in levels}
     return {level: float(place) for place, level in enumerate(levels)}
@@ -180,7 +135,7 @@ def _counted(counts: Sequence[int], intervals: bool = True) -> str:
 def draw_grid(declaration: GridPicture, results: Results) -> Figure | None:
     """The mean of a metric for each pair of levels, with half its interval's width, beside the paper's grid."""
     records = chosen(results.records(declaration.reading), declaration.where)
-    rows, columns = _levels(results, declaration.rows), _levels(results, declaration.columns)
+    rows, columns = results.levels(declaration.rows), results.levels(declaration.columns)
     ours = pandas.DataFrame(numpy.nan, index=rows, columns=columns)
     texts = pandas.DataFrame("", index=rows, columns=columns)
     counts = []

@@ -49,6 +49,10 @@ class Results:
         trials = {entry.trial.id for entry in self.state.states if reading in entry.trial.readings}
         return self.table[self.table["trial"].isin(trials)]
 
+    def levels(self, factor: str) -> list[str]:
+        """Return the names of a factor's levels under this profile, in the spec's order."""
+        return [level.name for f in self.design.factors if f.name == factor for level in f.levels]
+
     def label(self, level: object) -> str:
         """Return how a level is written for people."""
         return self.declaration.labels.get(str(level), str(level))

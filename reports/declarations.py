@@ -51,7 +51,7 @@ class Column(_Strict):
 class TableDeclaration(_Strict):
     """A table with a row for each level of a factor, or for each combination of several that was run.
 
-    Where the spec tunes, ``reading`` says which trials stand in it; tuning trials never do.
+    Where the spec tunes, ``reading`` says which trials stand in it.
     """
 
     title: str

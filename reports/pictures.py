@@ -48,9 +48,8 @@ def draw(declaration: PictureDeclaration, results: Results) -> Picture | None:
 
 def _levels(results: Results, factor: str) -> list[str]:
     """Return the levels of a factor, in the spec's order, that have records."""
-    declared = next((f.levels for f in results.design.factors if f.name == factor), ())
     present = set(results.table[factor].astype(str)) if factor in results.table else set()
-    return [level.name for level in declared if level.name in present]
+    return [level for level in results.levels(factor) if level in present]
 
 
 def _medians(results: Results, factor: str, levels: Sequence[str], metrics: Sequence[str]) -> pandas.DataFrame:

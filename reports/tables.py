@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 import pandas
 
-from harness.spec.models import level_name
-from harness.verdicts.statistics.means import mean_estimate
 from reports.collect import Results
 from reports.declarations import Column, TableDeclaration, published_values
+from reports.means import by_replicate, chosen, mean_of
 
 NOTHING = "–"
 
@@ -78,7 +77,10 @@ def build_table(declaration: TableDeclaration, results: Results) -> Table:
     last = [Cell(text="median difference")]
     headings = [Heading(", ".join(factor.replace("_", " ") for factor in factors))]
     for column in declaration.columns:
-        cells = [_cell(column, _chosen(records, factors, levels), records, factors[0]) for levels in rows_of]
+        cells = [
+            _cell(column, chosen(records, dict(zip(factors, levels, strict=True))), records, factors[0])
+            for levels in rows_of
+        ]
         blocks = [(Heading(column.label, column.unit), cells)]
         if column.published is not None:
             figures = published_values(column.published, results.design.experiment, factors[0])
@@ -101,11 +103,10 @@ def build_table(declaration: TableDeclaration, results: Results) -> Table:
 
 def _rows(records: pandas.DataFrame, factors: Sequence[str], results: Results) -> list[tuple[str, ...]]:
     """Return the levels of one factor in the spec's order, or the combinations of several that have records."""
-    declared = [[x.name for f in results.design.factors if f.name == name for x in f.levels] for name in factors]
-    combinations = list(itertools.product(*declared))
+    combinations = list(itertools.product(*(results.levels(factor) for factor in factors)))
     if len(factors) == 1:
         return combinations
-    return [levels for levels in combinations if not _chosen(records, factors, levels).empty]
+    return [levels for levels in combinations if not chosen(records, dict(zip(factors, levels, strict=True))).empty]
 
 
 def _published(figure: float | None, column: Column) -> Cell:
@@ -124,39 +125,34 @@ def _difference(ours: Cell, theirs: Cell) -> Cell:
     return Cell(100 * (ours.value / theirs.value - 1), unit="%", digits=1, signed=True, trials=ours.trials)
 
 
-def _chosen(table: pandas.DataFrame, factors: Sequence[str], levels: Sequence[str]) -> pandas.DataFrame:
-    for factor, level in zip(factors, levels, strict=True):
-        table = table[table[factor].map(level_name) == level] if factor in table else table.iloc[:0]
-    return table
-
-
-def _cell(column: Column, chosen: pandas.DataFrame, table: pandas.DataFrame, factor: str) -> Cell:
-    value = _median(chosen, column.metric)
+def _cell(column: Column, own: pandas.DataFrame, table: pandas.DataFrame, factor: str) -> Cell:
+    value = _median(own, column.metric)
     if value is not None and column.statistic == "mean":
-        return _mean(column, chosen)
+        return _mean(column, own)
     if value is None:
-        words = chosen[column.metric].dropna().astype(str).unique() if column.metric in chosen else []
+        words = own[column.metric].dropna().astype(str).unique() if column.metric in own else []
         return Cell(text=", ".join(words) or NOTHING)
-    low = _median(chosen, column.low) if column.low else None
-    high = _median(chosen, column.high) if column.high else None
+    low = _median(own, column.low) if column.low else None
+    high = _median(own, column.high) if column.high else None
     if column.ratio_to is not None:
-        reference = _median(_chosen(table, (factor,), (column.ratio_to,)), column.metric)
+        reference = _median(chosen(table, {factor: column.ratio_to}), column.metric)
         if not reference:
             return Cell(text=NOTHING)
         value, low, high = value / reference, None, None
-    trials = tuple(chosen["trial"].unique())
+    trials = tuple(own["trial"].unique())
     return Cell(value, low, high, column.unit, column.digits, trials=trials)
 
 
-def _mean(column: Column, chosen: pandas.DataFrame) -> Cell:
+def _mean(column: Column, own: pandas.DataFrame) -> Cell:
     """Return the mean over replicates with Student's interval, where there are two that differ."""
-    trials = tuple(chosen["trial"].unique())
-    values = chosen.groupby("replicate")[column.metric].mean().to_numpy(dtype=float)
-    try:
-        low, high = mean_estimate(values).interval()
-    except ValueError:
-        return Cell(float(values.mean()), unit=column.unit, digits=column.digits, trials=trials)
-    return Cell(float(values.mean()), low, high, column.unit, column.digits, trials=trials)
+    trials = tuple(own["trial"].unique())
+    values = by_replicate(own, column.metric)
+    found = mean_of(values)
+    # One NaN among the replicates is shown, never averaged away.
+    if found is None or values.isna().any():
+        return Cell(math.nan, unit=column.unit, digits=column.digits, trials=trials)
+    low, high = (found.low, found.high) if found.low < found.high else (None, None)
+    return Cell(found.value, low, high, column.unit, column.digits, trials=trials)
 
 
 def _median(table: pandas.DataFrame, metric: str) -> float | None:

@@ -16,7 +16,7 @@ from support import Workplace
 
 from harness.spec.load import load_experiment
 from harness.store.store import Store
-from reports import charts
+from reports import charts, means
 from reports.collect import Results, collect
 from reports.pictures import draw
 from reports.tables import build_table
@@ -157,10 +157,10 @@ def test_nothing_is_drawn_from_nothing(results: Results) -> None:
 
 
 def test_means_of_one_value_or_none() -> None:
-    assert charts.mean_of([]) is None and charts.mean_of([math.nan]) is None
-    one = charts.mean_of([3.0, math.nan])
+    assert means.mean_of([]) is None and means.mean_of([math.nan]) is None
+    one = means.mean_of([3.0, math.nan])
     assert one is not None and (one.value, one.low, one.high, one.replicates) == (3.0, 3.0, 3.0, 1)
-    same = charts.mean_of(numpy.full(5, 2.0))
+    same = means.mean_of(numpy.full(5, 2.0))
     assert same is not None and same.low == same.high == 2.0
 
 
