@@ -23,7 +23,7 @@ POLLED_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
-class Order:
+class Assignment:
     """What a process needs to know of the trial: the streams' names, the device, and where its checkpoint lies."""
 
     setup: Setup
@@ -55,7 +55,7 @@ def train_in_processes(run: Run, setup: Setup) -> tuple[dict[str, Any], Outcome]
     with tempfile.TemporaryDirectory(prefix="simclr-") as name:
         folder = Path(name)
         kind = torch.device(run.device).type
-        order = Order(
+        assignment = Assignment(
             setup,
             run.experiment,
             run.replicate,
@@ -69,7 +69,7 @@ def train_in_processes(run: Run, setup: Setup) -> tuple[dict[str, Any], Outcome]
         done = context.Value("q", 0)
         total = context.Value("q", 1)
         started = torch.multiprocessing.start_processes(
-            _process, (order, done, total), nprocs=setup.processes, join=False, start_method="spawn"
+            _process, (assignment, done, total), nprocs=setup.processes, join=False, start_method="spawn"
         )
         while not started.join(timeout=POLLED_SECONDS):
             run.progress(done.value, total.value)
@@ -79,24 +79,33 @@ def train_in_processes(run: Run, setup: Setup) -> tuple[dict[str, Any], Outcome]
     return state, outcome
 
 
-def _process(rank: int, order: Order, done: Synchronized[int], total: Synchronized[int]) -> None:
-    setup = order.setup
-    gpus = order.device == "cuda"
+def _process(rank: int, assignment: Assignment, done: Synchronized[int], total: Synchronized[int]) -> None:
+    setup = assignment.setup
+    gpus = assignment.device == "cuda"
     device = torch.device(f"cuda:{rank}") if gpus else torch.device("cpu")
-    torch.set_num_threads(order.threads)
+    torch.set_num_threads(assignment.threads)
     if gpus:
         torch.cuda.set_device(device)
     distributed.init_process_group(
-        "nccl" if gpus else "gloo", init_method=f"file://{order.folder}/meet", rank=rank, world_size=setup.processes
+        "nccl" if gpus else "gloo",
+        init_method=f"file://{assignment.folder}/meet",
+        rank=rank,
+        world_size=setup.processes,
     )
     try:
-        run = Run(order.experiment, order.replicate, str(device), order.threads, varied_streams=order.varied)
+        run = Run(
+            assignment.experiment,
+            assignment.replicate,
+            str(device),
+            assignment.threads,
+            varied_streams=assignment.varied,
+        )
         dataset, model = build_for(run, setup)
         inner: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model) if gpus else model
         inner = inner.to(device)
         views, training = views_for(run, setup, dataset, device, Share(rank, setup.processes))
         total.value = training.steps
-        checkpoint = Checkpoint(order.checkpoint) if rank == 0 else _ReadOnly(order.checkpoint)
+        checkpoint = Checkpoint(assignment.checkpoint) if rank == 0 else _ReadOnly(assignment.checkpoint)
         wrapped = DistributedDataParallel(inner, device_ids=[rank] if gpus else None)
 
         def progress(step: int, _: int) -> None:
@@ -112,7 +121,7 @@ def _process(rank: int, order: Order, done: Synchronized[int], total: Synchroniz
             gather=True,
         )
         if rank == 0:
-            torch.save((inner.state_dict(), outcome), order.folder / "trained.pt")
+            torch.save((inner.state_dict(), outcome), assignment.folder / "trained.pt")
         distributed.barrier()
     finally:
         distributed.destroy_process_group()

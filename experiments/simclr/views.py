@@ -159,7 +159,9 @@ class FileViews:
 
     def batches(self, first: int, last: int) -> Iterator[Tensor]:
         """Give uint8 images [N, crops, 3, size, size]: the two crops of each image, or the one for both branches."""
-        for crops, _ in crop_batches(self.part, self.order, first, last, self.plan, self.augmentation, self.loaders):
+        # A stream of its own: below the step's lies what is drawn on the device, and every process has a place 0.
+        stream = self.augmentation.child("crop").child(self.order.share.rank)
+        for crops, _ in crop_batches(self.part, self.order, first, last, self.plan, stream, self.loaders):
             yield crops.to(self.device, non_blocking=True)
 
     def augmented(self, images: Tensor, step: int) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
 import true_format_files
@@ -19,7 +20,7 @@ from experiments.data.settings import ImageFolderSettings
 from experiments.simclr.augmentation_settings import AugmentationSettings, CropSettings
 from experiments.simclr.loading import CropPlan, InSequence, crop_batches
 from experiments.simclr.operations import of_training
-from experiments.simclr.views import FileViews, views_of
+from experiments.simclr.views import FileViews, Share, views_of
 from harness.execution.run import Run
 from harness.execution.streams import Stream
 from harness.plan.cost import predicted_cost
@@ -85,6 +86,27 @@ def test_views_of_files_are_two_augmented_crops(part: DecodedPart) -> None:
     assert torch.equal(same, untouched)
     changed, again = views(AugmentationSettings(one_branch=True, **{**off, "grey": 1.0}))
     assert torch.equal(again, untouched) and (changed.amax(dim=1) == changed.amin(dim=1)).all()
+
+
+def test_processes_crop_by_streams_of_their_own(part: DecodedPart) -> None:
+    def crops(rank: int, processes: int) -> torch.Tensor:
+        views = FileViews(
+            part, Everything(Share(rank, processes)), AugmentationSettings(), Stream("a"), torch.device("cpu"), 16, 0
+        )  # type: ignore[arg-type]
+        return next(views.batches(0, 1))
+
+    first, second = crops(0, 2), crops(1, 2)
+    assert first.shape == second.shape and not torch.equal(first, second), "the same images, cropped alike"
+
+
+class Everything:
+    """An order in which every process sees the same images, so that only their crops can differ."""
+
+    def __init__(self, share: Share) -> None:
+        self.share = share
+
+    def indices(self, step: int) -> numpy.ndarray:
+        return numpy.arange(4)
 
 
 def test_a_folder_of_images_is_trained_on_and_evaluated_as_the_paper_does(folder: Path) -> None:
