@@ -10,6 +10,13 @@ class UserError(Exception):
     """
 
 
+class NotKnownYet(Exception):
+    """What a plan asks for is known only once something else is there, such as the configuration of a model.
+
+    A function that counts a trial's operations raises it; the plan then says so in place of a prediction.
+    """
+
+
 def nearest(word: str, candidates: list[str]) -> str:
     """Return ``", did you mean 'x'?"`` for the candidate most like ``word``, or an empty string."""
     import difflib

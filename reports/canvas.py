@@ -33,7 +33,10 @@ def to_svg(figure: Figure, title: str) -> str:
     return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(title, quote=True)}" ', 1)
 
 
-def canvas(rows: float, columns: int = 1, width: float = 10.0, *, share: bool = True) -> tuple[Figure, Any]:
+def canvas(
+    rows: float, columns: int = 1, width: float = 10.0, *, share: bool = True, rows_of_panels: int = 1
+) -> tuple[Figure, Any]:
+    """Return a figure and its panels, [rows_of_panels][columns]; ``rows`` is how much stands below each other."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -41,7 +44,13 @@ def canvas(rows: float, columns: int = 1, width: float = 10.0, *, share: bool = 
     from matplotlib import pyplot
 
     seaborn.set_theme(style="whitegrid", context="notebook", palette="colorblind", font="DejaVu Sans")
-    return pyplot.subplots(1, columns, figsize=(width, 1.5 + 0.5 * rows), sharey=share and columns > 1, squeeze=False)  # type: ignore[no-any-return]
+    return pyplot.subplots(  # type: ignore[no-any-return]
+        rows_of_panels,
+        columns,
+        figsize=(width, 1.5 + 0.5 * rows),
+        sharey=share and columns > 1,
+        squeeze=False,
+    )
 
 
 def legend_below(figure: Figure, axis: Any, columns: int) -> None:

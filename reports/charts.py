@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy
 import pandas
 
+from harness.spec.models import level_name
 from reports.canvas import canvas, legend_below
 from reports.collect import Results
 from reports.declarations import CurvesPicture, EffectsPicture, GridPicture, PublishedCurves
@@ -26,9 +27,24 @@ def draw_curves(declaration: CurvesPicture, results: Results) -> Figure | None:
     lines = _series(declaration, results, records, lambda part: by_replicate(part, declaration.metric))
     if not lines:
         return None
-    figure = _lines(declaration, results, lines, declaration.published)
-    legend_below(figure, figure.axes[0], 2 if declaration.published else min(4, len(lines)))
+    across = {level_name(level) for level in declaration.across}
+    curves = {group: {a: m for a, m in means.items() if a not in across} for group, means in lines.items()}
+    figure = _lines(declaration, results, curves, declaration.published, across)
+    for index, (group, means) in enumerate(lines.items()):
+        for place, level in enumerate(level for level in results.levels(declaration.along) if level in across):
+            if level in means:
+                _across(figure.axes[0], means[level], index, place, " ".join((results.label(level), group)).strip())
+    legend_below(figure, figure.axes[0], 2 if declaration.published else min(4, len(lines) * (1 + len(across))))
     return figure
+
+
+def _across(axis: Any, mean: Mean, colour: int, style: int, label: str) -> None:
+    """Draw a level that has no place on the axis, such as a control, as a line across with a band of its interval."""
+    import seaborn
+
+    shade = seaborn.color_palette("colorblind")[(colour + 1 if colour == 0 else colour + 3) % 10]
+    axis.axhline(mean.value, color=shade, linestyle=("--", ":", "-.")[style % 3], linewidth=2, label=label)
+    axis.axhspan(mean.low, mean.high, color=shade, alpha=0.08, linewidth=0)
 
 
 def draw_effects(declaration: EffectsPicture, results: Results) -> Figure | None:
@@ -68,11 +84,14 @@ def _series(
 
 
 def _positions(
-    declaration: CurvesPicture | EffectsPicture, results: Results, published: PublishedCurves | None
+    declaration: CurvesPicture | EffectsPicture,
+    results: Results,
+    published: PublishedCurves | None,
+    left_out: Collection[str] = (),
 ) -> dict[str, float]:
     """Return where each level of ``along`` stands: its number on a log scale, or its place in the spec's order."""
     extra = [level for values in (published.values.values() if published else ()) for level in values]
-    levels = list(dict.fromkeys([*results.levels(declaration.along), *extra]))
+    levels = [x for x in dict.fromkeys([*results.levels(declaration.along), *extra]) if x not in left_out]
     if declaration.logarithmic:
         return {level: float(level) for level in levels}
     return {level: float(place) for place, level in enumerate(levels)}
@@ -83,11 +102,12 @@ def _lines(
     results: Results,
     lines: Mapping[str, Mapping[str, Mean]],
     published: PublishedCurves | None,
+    left_out: Collection[str] = (),
 ) -> Figure:
     """Draw the means with their intervals; the caller draws the legend, when all lines are there."""
     import seaborn
 
-    positions = _positions(declaration, results, published)
+    positions = _positions(declaration, results, published, left_out)
     figure, axes = canvas(6)
     axis = axes[0][0]
     palette = seaborn.color_palette("colorblind")

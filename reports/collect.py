@@ -44,10 +44,11 @@ class Results:
 
     def records(self, reading: str) -> pandas.DataFrame:
         """Return the records to show; where the spec tunes, those of one reading."""
-        if self.design.select is None:
-            return self.table
-        trials = {entry.trial.id for entry in self.state.states if reading in entry.trial.readings}
-        return self.table[self.table["trial"].isin(trials)]
+        return self.table[self.table["trial"].isin({entry.trial.id for entry in self.entries(reading)})]
+
+    def entries(self, reading: str) -> list[TrialState]:
+        """Return the trials whose records are shown; where the spec tunes, those of one reading."""
+        return [e for e in self.counted if self.design.select is None or reading in e.trial.readings]
 
     def levels(self, factor: str) -> list[str]:
         """Return the names of a factor's levels under this profile, in the spec's order."""

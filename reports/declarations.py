@@ -122,6 +122,7 @@ class CurvesPicture(_Chart):
     along: str
     by: str = ""
     logarithmic: bool = Field(default=False, description="the factor's levels are numbers, on a log scale")
+    across: tuple[Scalar, ...] = Field(default=(), description="levels of 'along' that are drawn as lines across")
     published: PublishedCurves | None = None
 
 
@@ -146,8 +147,29 @@ class GridPicture(_Chart):
     published: PublishedCurves | None = None
 
 
+class CoursePicture(_Picture):
+    """Metrics over the steps of training, a panel each: means over replicates with bands of 95 %, a line a level.
+
+    They come from a table of raw samples with the column ``step``; what else varies within a replicate is averaged.
+    """
+
+    kind: Literal["course"]
+    table: str = "course"
+    metrics: dict[str, str] = Field(min_length=1, description="metric to label")
+    by: str
+    levels: tuple[Scalar, ...] = Field(default=(), description="of 'by' that are drawn; default: all")
+    where: dict[str, Scalar] = Field(default={}, description="levels of other factors that are drawn")
+    reading: Reading = "matched"
+
+
 PictureDeclaration = Annotated[
-    StagesPicture | RoundRatiosPicture | BesidePublishedPicture | CurvesPicture | EffectsPicture | GridPicture,
+    StagesPicture
+    | RoundRatiosPicture
+    | BesidePublishedPicture
+    | CurvesPicture
+    | EffectsPicture
+    | GridPicture
+    | CoursePicture,
     Field(discriminator="kind"),
 ]
 

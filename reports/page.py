@@ -16,6 +16,7 @@ from harness.verdicts.judgement import Judgement
 from harness.verdicts.rules import VERDICTS
 from harness.verdicts.saving import saved_by_looks
 from harness.verdicts.variance import stream_shares
+from reports.beside import companions
 from reports.collect import Results
 from reports.explain import explanation, interval_text, not_stated, tuning_table
 from reports.manifest import CLAIMS, MANIFEST, PAGE, make_manifest
@@ -60,6 +61,7 @@ def render(all_results: Sequence[Results], made: float) -> str:
     judgements = [judgement for results in all_results for judgement in results.judgements]
     counts = [(verdict, sum(j.verdict == verdict for j in judgements)) for verdict in VERDICTS]
     return environment.get_template("page.html").render(
+        beside=companions(judgements),
         sections=[_section(results) for results in all_results],
         judgements=judgements,
         counts=[(verdict, count) for verdict, count in counts if count],

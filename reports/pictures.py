@@ -15,6 +15,7 @@ from harness.verdicts.judgement import Judgement
 from reports.canvas import canvas, legend_below, to_svg, wrapped
 from reports.charts import draw_curves, draw_effects, draw_grid
 from reports.collect import Results
+from reports.courses import draw_course
 from reports.declarations import (
     BesidePublishedPicture,
     PictureDeclaration,
@@ -217,4 +218,5 @@ _KINDS: dict[str, Callable[[Any, Results], Figure | None]] = {
     "curves": draw_curves,
     "effects": draw_effects,
     "grid": draw_grid,
+    "course": draw_course,
 }

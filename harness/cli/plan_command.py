@@ -10,6 +10,7 @@ import click
 
 from harness.cli.options import Selection, design_options, select
 from harness.cli.stages import seconds_of_replicate
+from harness.errors import NotKnownYet
 from harness.execution.display import duration
 from harness.execution.driver import worker_count
 from harness.plan.cost import predicted_cost
@@ -60,6 +61,8 @@ def plan_command(jobs: int | None, as_json: bool, pilot: str | None, show_trials
 def _time(plan: Mapping[str, Any], design: Design) -> str:
     cost = plan.get("predicted_cost")
     known = "unknown: no attempt of it is stored yet"
+    if "cost_unknown" in plan:
+        known += f", and its operations cannot be counted. {plan['cost_unknown']}"
     if plan["predicted_seconds"] is not None:
         known = f"about {duration(plan['predicted_seconds'])}"
     if cost is None:
@@ -106,7 +109,11 @@ def describe_plan(selection: Selection, jobs: int | None, powers: Sequence[Plann
     wanted = due(state, retry_failed=False, keep_stale=False)
     workers = worker_count(selection.design, jobs, len(wanted))
     seconds = predicted_seconds(state, wanted, workers)
-    cost = predicted_cost(state, workers)
+    cost, unknown = None, ""
+    try:
+        cost = predicted_cost(state, workers)
+    except NotKnownYet as error:
+        unknown = str(error)
     known = {power.claim: power.row() for power in powers}
     plan: dict[str, Any] = {
         "experiment": selection.design.name,
@@ -120,6 +127,8 @@ def describe_plan(selection: Selection, jobs: int | None, powers: Sequence[Plann
         "predicted_seconds": cost.seconds if seconds is None and cost is not None else seconds,
         "power": {r.claim.id: known.get(r.claim.id) for r in selection.design.experiment.claims},
     }
+    if unknown:
+        plan["cost_unknown"] = unknown
     if cost is not None:
         plan["predicted_cost"] = {
             "trials": cost.trials,

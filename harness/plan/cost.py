@@ -28,6 +28,7 @@ def predicted_cost(state: PlanState, workers: int) -> Cost | None:
 
     Raises:
         UserError: the function that counts does not exist, or fails for a trial of the plan.
+        NotKnownYet: it cannot say yet.
     """
     design = state.design
     rate = design.resources.teraflops

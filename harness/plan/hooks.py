@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from harness.errors import UserError, listed, nearest
+from harness.errors import NotKnownYet, UserError, listed, nearest
 from harness.plan.design import Design
 from harness.plan.trials import Trial, canonical
 from harness.spec.signature import imported
@@ -48,6 +48,7 @@ class Hook:
 
         Raises:
             UserError: it raised one, or failed; the latter names the spec's line.
+            NotKnownYet: it cannot say yet.
         """
         given = {name: trial.parameters[name] for name in self._names if name in trial.parameters}
         key = canonical(given)
@@ -58,7 +59,7 @@ class Hook:
             }
             try:
                 self._answers[key] = self._call(**values)
-            except UserError:
+            except (UserError, NotKnownYet):
                 raise
             except Exception as error:
                 message = f"'{self._name}' fails for a trial of this plan with {type(error).__name__}: {error}"

@@ -49,6 +49,9 @@ class ClaimBase(Strict):
     gates: tuple[Gate, ...] = ()
     possible: tuple[float, float] | None = Field(default=None, description="the least and greatest the metric can be")
     planning: Planning | None = None
+    beside: str = Field(
+        default="", description="the claim to be read with this one, such as the same question at equal compute"
+    )
     reading: Literal["matched", "best"] | None = Field(
         default=None, description="where the spec tunes: at matched settings, or each arm at its best; default: both"
     )

@@ -102,6 +102,10 @@ def _claims(spec: SpecModel, source: Source, registry: dict[str, RegisteredClaim
     for c in found:
         if c.claim.reading is not None and spec.select is None:
             raise c.source.error((*c.location, "reading"), "asks for a reading, but the spec has no 'select'")
+        known = sorted({*names, *registry})
+        if c.claim.beside and (c.claim.beside not in known or c.claim.beside == c.claim.id):
+            message = f"no other claim '{c.claim.beside}'{nearest(c.claim.beside, known)} (known: {listed(known)})"
+            raise c.source.error((*c.location, "beside"), message)
     for name in names:
         if names.count(name) > 1:
             raise source.error(("claims",), f"the claim '{name}' is named twice")

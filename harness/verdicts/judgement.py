@@ -131,6 +131,7 @@ class Judgement:
             "mde": _finite(self.mde),
             "trials": list(self.trials),
             "reason": self.reason,
+            "beside": claim.beside or None,
             "p": _finite(self.p),
             "adjusted": {
                 "low": adjusted_low,

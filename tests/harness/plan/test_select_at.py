@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,12 @@ def operations(*, steps: int, width: int) -> float:
 
 def broken(*, width: int) -> float:
     raise KeyError("lost")
+
+
+def unknown(*, width: int) -> float:
+    from harness.errors import NotKnownYet
+
+    raise NotKnownYet("The model is not here.")
 
 
 def greedy(*, widht: int) -> float:
@@ -196,3 +203,15 @@ def test_what_is_missing_is_said_before_anything_starts(design: Any, tmp_path: P
     # Once for each width, not once for each trial.
     assert (tmp_path / "asked.txt").read_text().splitlines() == ["None 8", "here 8", "here 16"]
     assert place.harness("plan", "tuned.yaml").status == 0
+
+
+def test_a_plan_says_what_keeps_it_from_counting_and_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "placed_trials.py").write_text(TRIAL)
+    spec = {**SPEC, "operations": "placed_trials:unknown", "resources": {"teraflops": 1}}
+    (tmp_path / "tuned.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
+    place = Workplace(tmp_path)
+    found = place.harness("plan", "tuned.yaml")
+    assert found.status == 0 and "cannot be counted. The model is not here." in found.out, found.err
+    found = place.harness("plan", "tuned.yaml", "--json")
+    plan = json.loads(found.out)
+    assert plan["cost_unknown"] == "The model is not here." and "predicted_cost" not in plan

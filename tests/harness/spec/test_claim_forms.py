@@ -130,6 +130,8 @@ CLAIM_MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "equal to one arm": (claim("difference", gates=[{"metric": "m", "reason": "r", "equal": True, "arm": A}]), "'arm' makes no sense beside it"),
     "a check without a reason": (claim("difference", gates=[{"metric": "m", "value": 1}]), "claims.0.gates.0: the key 'reason' is missing"),
     "a reading without tuning": (claim("difference", reading="best"), "claims.0.reading: asks for a reading, but the spec has no 'select'"),
+    "read with a claim that is not there": (claim("difference", beside="d"), "claims.0.beside: no other claim 'd'"),
+    "read with itself": (claim("difference", beside="c"), "claims.0.beside: no other claim 'c'"),
     "unknown reading": (claim("difference", reading="worst"), "claims.0.reading: input should be 'matched' or 'best'"),
     "two kinds of figure": (claim("value", published={**ONE, "ratio_of": [1, 2]}), "claims.0.published: give either 'value' or 'ratio_of', not both"),
     "two computed figures": (
