@@ -1,0 +1,192 @@
+"""What a trial trains, put together: task, models, dropout masks and evaluations, then the training itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from baselines.regimes import DOUBLED_BATCH, PLAIN, TWICE_THE_STEPS, Regime
+from experiments.rdrop.conventions import ConventionName
+from experiments.rdrop.data_settings import ClassificationSettings
+from experiments.rdrop.dropout import MaskDrawer, sites_of
+from experiments.rdrop.evaluation import Evaluation, evaluation_drawer, nothing, readings
+from experiments.rdrop.model_settings import HuggingFaceSettings, ModelSettings
+from experiments.rdrop.models import SmallModel, build_small_model
+from experiments.rdrop.optimiser_settings import OptimiserSettings
+from experiments.rdrop.stacks import OneByOne, Stack, Together
+from experiments.rdrop.tasks import Task, corrupted, load_task, with_noisy_labels
+from experiments.rdrop.training import Order, Outcome, Training, train
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from harness.execution.run import Run
+
+DROPOUT_PASSES = 4
+"""Dropout passes of an evaluation."""
+LARGE_CHUNK = 128
+"""Examples in one pass of an evaluation of a transformers model."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that decides what is trained, apart from the random streams; the trial function says what is what."""
+
+    alpha: float | str
+    data: ClassificationSettings
+    model: ModelSettings
+    optimiser: OptimiserSettings
+    steps: int
+    batch_size: int
+    dropout: float | None
+    second_dropout: float | None
+    seeds: tuple[int, ...]
+    together: bool
+    passes: int
+    every: int
+    convention: ConventionName
+    label_smoothing: float
+    label_noise: float
+    input_noise: tuple[float, ...]
+    evaluations: int
+    precision: str
+    data_root: str | None
+    download: bool
+
+    @property
+    def regime(self) -> Regime:
+        return regime_of(self.alpha)
+
+    @property
+    def training(self) -> Training:
+        plain = isinstance(self.alpha, str)
+        return Training(
+            steps=self.steps * self.regime.steps,
+            batch_size=self.batch_size,
+            passes=self.regime.passes if plain else self.passes,
+            alpha=0.0 if isinstance(self.alpha, str) else self.alpha,
+            optimiser=self.optimiser,
+            convention=self.convention,
+            label_smoothing=self.label_smoothing,
+            every=1 if plain else self.every,
+            evaluate=max(1, self.steps // self.evaluations),
+        )
+
+
+def regime_of(alpha: float | str) -> Regime:
+    """Return how often a step passes over its examples, and how long is trained: ``plain``, ``twice`` or R-Drop."""
+    named = {"plain": PLAIN, "twice": TWICE_THE_STEPS}
+    return named[alpha] if isinstance(alpha, str) else DOUBLED_BATCH
+
+
+def train_setup(run: Run, setup: Setup) -> list[dict[str, Any]]:
+    """Load the data, build the models and train them, with the streams ``data``, ``label_noise``, ``init``,
+    ``data_order`` and ``dropout``; return a record a seed.
+
+    Raises:
+        UserError: data or model are missing or do not fit each other.
+    """
+    torch.set_num_threads(run.threads or torch.get_num_threads())
+    device = torch.device(run.device)
+    task = task_of(run, setup)
+    models, stack = stack_of(run, setup, task, device)
+    small = isinstance(models[0], SmallModel)
+    sites = sites_of(models[0])
+    rate = setup.dropout or 0.0
+    rates = [rate] + [rate if setup.second_dropout is None else setup.second_dropout] * (setup.training.passes - 1)
+    drawers = None
+    if small and max(rates) > 0:
+        drawers = [MaskDrawer(run.stream("dropout").child(seed), sites, rates) for seed in setup.seeds]
+    evaluation = Evaluation(
+        task.validation,
+        task.test,
+        evaluation_drawer(run.stream("eval"), sites, rate, DROPOUT_PASSES) if small else None,
+        passes=DROPOUT_PASSES,
+        own_dropout=None if small else run.stream("eval"),
+        noisy={f"noise_{amount:g}": corrupted(task, amount, run.stream("eval").seed) for amount in setup.input_noise},
+        device=device,
+        chunk=4096 if small else LARGE_CHUNK,
+    )
+    try:
+        orders = [
+            Order(run.stream("data_order").child(seed), len(task.train), setup.batch_size) for seed in setup.seeds
+        ]
+    except ValueError as error:
+        raise UserError(f"{setup.data.source}: {error}") from None
+    outcome = train(
+        stack,
+        task.train,
+        setup.training,
+        orders,
+        drawers,
+        lambda done: evaluation(stack),
+        device=device,
+        dropout=None if small else run.stream("dropout"),
+        checkpoint=run.checkpoint,
+        progress=run.progress,
+    )
+    return _records(run, setup, models[0], outcome)
+
+
+def _records(run: Run, setup: Setup, model: nn.Module, outcome: Outcome) -> list[dict[str, Any]]:
+    """Return a record a seed, and keep the course over steps."""
+    import pandas
+
+    facts = {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "compute": setup.training.steps * setup.training.passes,
+        "steps": setup.training.steps,
+    }
+    if outcome.course:
+        course = pandas.DataFrame(outcome.course)
+        course.insert(0, "seed", [str(setup.seeds[place]) for place in course.pop("model")])
+        run.samples("course", course)
+    if outcome.diverged_at is not None:
+        return [{**nothing(), "diverged_at": outcome.diverged_at, **facts} for _ in setup.seeds]
+    return [{**readings(outcome.course, place), **facts} for place in range(len(setup.seeds))]
+
+
+def task_of(run: Run, setup: Setup) -> Task:
+    """Return the data of a trial, with its noisy labels."""
+    from experiments.rdrop.hugging_face import Tokenizer
+
+    hugging = isinstance(setup.model, HuggingFaceSettings) and setup.data.source == "text-files"
+    tokenizer = Tokenizer(setup.model, setup.download) if hugging else None  # type: ignore[arg-type]
+    try:
+        task = load_task(
+            setup.data, run.stream("data"), root=setup.data_root, download=setup.download, tokenizer=tokenizer
+        )
+    except ValueError as error:
+        raise UserError(f"{setup.data.source}: {error}") from None
+    return with_noisy_labels(task, setup.label_noise, run.stream("label_noise"))
+
+
+def stack_of(run: Run, setup: Setup, task: Task, device: torch.device) -> tuple[list[nn.Module], Stack]:
+    """Return the models before training, one a seed, and the stack that trains them.
+
+    Raises:
+        UserError: the model does not take such inputs, or cannot do what the setup asks of it.
+    """
+    from experiments.rdrop.hugging_face import build_hugging_face
+
+    streams = [run.stream("init").child(seed) for seed in setup.seeds]
+    shape = tuple(task.train.inputs.shape[1:])
+    if isinstance(setup.model, HuggingFaceSettings):
+        if setup.together or setup.second_dropout is not None:
+            asked = "'together'" if setup.together else "'second_dropout'"
+            raise UserError(f"{asked} needs one of the small models; '{setup.model.name}' has dropout of its own")
+        if setup.data.source == "procedural-text":
+            raise UserError("procedural-text has no words for a tokenizer; choose the model 'transformer' for it")
+        images = task.vocabulary == 0
+        wanted = (setup.model, images, task.classes, setup.dropout)
+        built = [build_hugging_face(*wanted, stream, setup.download) for stream in streams]
+        return built, OneByOne(built, setup.optimiser, device, getattr(torch, setup.precision))
+    try:
+        models = [build_small_model(setup.model, shape, task.vocabulary, task.classes, s) for s in streams]
+        if setup.together:
+            return list(models), Together(models, setup.optimiser, device)
+    except ValueError as error:
+        raise UserError(f"{setup.data.source}: {error}") from None
+    return list(models), OneByOne(models, setup.optimiser, device, getattr(torch, setup.precision))
