@@ -12,7 +12,7 @@ RUN := --executor $(EXECUTOR) $(if $(JOBS),--jobs $(JOBS))
 REPORT := $(if $(PROFILE),--profile $(PROFILE)) $(if $(DEVICE),--device $(DEVICE)) $(if $(STORE),--store $(STORE)) $(if $(OUT),--out $(OUT))
 
 EXPERIMENTS := vilt-speed vilt-cost simclr-head simclr-h-vs-z simclr-augmentation simclr-temperature simclr-batch \
-  simclr-ladder
+  simclr-ladder rdrop-alpha rdrop-noise rdrop-dropout rdrop-variants rdrop-cost rdrop-translation
 REPRODUCE := $(addprefix reproduce-,$(EXPERIMENTS))
 
 .PHONY: help setup test test-slow bench lint format report clean reproduce $(REPRODUCE)
@@ -21,8 +21,9 @@ help:
 	@echo "make reproduce-vilt-speed   is ViLT tens of times faster than region models? (minutes)"
 	@echo "make reproduce-vilt-cost    parameters and FLOPs of Table 6, counted (under two minutes)"
 	@echo "make reproduce-simclr-head  is a projection head worth more than ten points? (ten minutes)"
-	@echo "make reproduce-NAME         the same for $(filter-out vilt-% simclr-head,$(EXPERIMENTS))"
-	@echo "make reproduce              all experiments (about an hour)"
+	@echo "make reproduce-rdrop-alpha  does R-Drop's consistency term help, and how much of it? (ten minutes)"
+	@echo "make reproduce-NAME         the same for $(filter-out vilt-% simclr-head rdrop-alpha,$(EXPERIMENTS))"
+	@echo "make reproduce              all experiments (about two hours)"
 	@echo "make report                 the report of everything in the store"
 	@echo "make test | test-slow | bench | lint | clean | setup"
 	@echo "Variables: PROFILE=smoke|laptop|..., DEVICE=cpu|cuda, JOBS=N, EXECUTOR=local|inline, STORE=DIR, OUT=DIR"

@@ -128,7 +128,7 @@ def _lines(
             at = [positions[level] for level in theirs]
             axis.plot(
                 at, list(theirs.values()), color=palette[index], marker="D", markerfacecolor="none", markersize=9,
-                linestyle="--", alpha=FAINT, label=f"published, {name}",
+                linestyle="--", alpha=FAINT, label=f"published, {name}" if group else "published",
             )  # fmt: skip
     if declaration.logarithmic:
         axis.set_xscale("log")

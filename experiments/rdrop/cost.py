@@ -158,7 +158,9 @@ def kept_bytes(call: Callable[[], Any]) -> int:
     storages: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:
-        if not isinstance(tensor, torch.nn.Parameter):
+        # A linear layer keeps its weights turned round: a view of the parameter.
+        owner = tensor if tensor._base is None else tensor._base
+        if not isinstance(owner, torch.nn.Parameter):
             storage = tensor.untyped_storage()
             storages[storage.data_ptr()] = storage.nbytes()
         return tensor

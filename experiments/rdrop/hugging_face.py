@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from experiments.rdrop.hub import configuration_of, loaded, normalisation, require_weights, set_dropout, understood
 from experiments.rdrop.model_settings import HuggingFaceSettings
 from harness.errors import UserError
 from harness.execution.streams import Stream
+
+OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "longformer")
+"""Families that number positions behind that of padding."""
 
 
 class Tokenizer:
     """The tokenizer of a folder or hub name: texts to one tensor [count, 3, length] of int64.
 
-    Rows are the numbers of the tokens, the attention mask and the token types (0 where the model has none).
+    Rows are the numbers of the tokens, the attention mask and the token types (0 where the model has none). Texts are
+    cut at ``maximum_length`` tokens, or at what the model has positions for where that is less.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or it does not belong to the model.
     """
 
     def __init__(self, settings: HuggingFaceSettings, download: bool = False) -> None:
         from transformers import AutoTokenizer
 
-        self.maximum_length = settings.maximum_length
-        self._tokenizer: Any = _loaded(settings.name, "tokenizer", AutoTokenizer.from_pretrained, download)
+        self._tokenizer: Any = loaded(settings.name, "tokenizer", AutoTokenizer.from_pretrained, download)
         self.vocabulary = len(self._tokenizer)
+        if self.vocabulary <= len(set(self._tokenizer.all_special_ids)):
+            # What the library makes up where the folder has none: every word would be unknown.
+            raise UserError(f"The model {settings.name} has no tokenizer with words; save its own in the same folder.")
+        configuration = configuration_of(settings, 2, download)
+        embedded = getattr(configuration, "vocab_size", self.vocabulary)
+        if self.vocabulary > embedded:
+            raise UserError(
+                f"The tokenizer of the model {settings.name} has {self.vocabulary} tokens, its embedding {embedded}; "
+                "save the tokenizer that it was trained with."
+            )
+        self.maximum_length = longest_text(settings, configuration)
 
     def __call__(self, texts: Sequence[str], second: Sequence[str] | None = None) -> Tensor:
         found = self._tokenizer(
@@ -38,12 +52,23 @@ class Tokenizer:
             truncation=True,
             max_length=self.maximum_length,
             padding="longest",
+            # Padding is cut off from the right.
+            padding_side="right",
             return_tensors="pt",
             return_attention_mask=True,
         )
         ids = found["input_ids"]
         types = found["token_type_ids"] if "token_type_ids" in found else torch.zeros_like(ids)
         return torch.stack([ids, found["attention_mask"], types], 1)
+
+
+def longest_text(settings: HuggingFaceSettings, configuration: Any) -> int:
+    """Return how many tokens of a text are read: ``maximum_length``, or the model's positions where these are fewer."""
+    positions = getattr(configuration, "max_position_embeddings", None) or settings.maximum_length
+    if getattr(configuration, "model_type", "") in OFFSET_POSITIONS:
+        # Their first positions are kept for padding.
+        positions -= (configuration.pad_token_id or 0) + 1
+    return int(min(settings.maximum_length, positions))
 
 
 class TextClassifier(nn.Module):
@@ -94,63 +119,28 @@ def build_hugging_face(
         download: fetch from the hub what is not on this machine; else only folders and what was fetched before serve.
 
     Raises:
-        UserError: there is no such model, or it has no classifier for such inputs.
+        UserError: there is no such model, its weights are another's, or it has no classifier for such inputs.
     """
-    from transformers import AutoConfig, AutoModelForImageClassification, AutoModelForSequenceClassification
+    from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification
 
     name = settings.name
-    configuration = _loaded(name, "configuration", AutoConfig.from_pretrained, download, num_labels=classes)
+    configuration = configuration_of(settings, classes, download)
     if dropout is not None:
-        _set_dropout(configuration, dropout)
+        set_dropout(configuration, dropout)
     kind: Any = AutoModelForImageClassification if images else AutoModelForSequenceClassification
     what = "classifier of " + ("images" if images else "texts")
     with stream.as_torch_default():
         if settings.from_scratch:
-            model: Any = _understood(name, what, lambda: kind.from_config(configuration))
+            model: Any = understood(name, what, lambda: kind.from_config(configuration))
         else:
-            more = {"config": configuration, "ignore_mismatched_sizes": True}
-            model = _loaded(name, what, kind.from_pretrained, download, **more)
+            more = {"config": configuration, "ignore_mismatched_sizes": True, "output_loading_info": True}
+            model, report = loaded(name, what, kind.from_pretrained, download, **more)
+            require_weights(name, model, report)
     if not images:
         types = getattr(configuration, "type_vocab_size", 0) or 0
         return TextClassifier(model, with_types=types > 1)
-    mean, deviation = _normalisation(name, download)
-    return ImageClassifier(model, int(configuration.image_size), mean, deviation)
-
-
-def _set_dropout(configuration: Any, rate: float) -> None:
-    """Set every dropout rate of a configuration, whatever its family calls them; not rates of whole layers."""
-    keys = [key for key in configuration.to_dict() if "dropout" in key and "layer" not in key]
-    for key in keys:
-        if isinstance(getattr(configuration, key), float | int) and not isinstance(getattr(configuration, key), bool):
-            setattr(configuration, key, rate)
-
-
-def _normalisation(name: str, download: bool) -> tuple[Sequence[float], Sequence[float]]:
-    """Return mean and standard deviation by channel of the folder's image processor; ViT's halves without one."""
-    from transformers import AutoImageProcessor
-
-    try:
-        processor: Any = AutoImageProcessor.from_pretrained(name, local_files_only=not download)
-    except (OSError, ValueError):
-        return (0.5,) * 3, (0.5,) * 3
-    return processor.image_mean, processor.image_std
-
-
-def _loaded(name: str, what: str, load: Callable[..., Any], download: bool, **more: Any) -> Any:
-    """Load a part of a model from its folder, from what was fetched before, or with ``download`` from the hub."""
-    return _understood(name, what, lambda: load(name, local_files_only=not download, **more), download)
-
-
-def _understood(name: str, what: str, make: Callable[[], Any], download: bool = True) -> Any:
-    """Return what ``make`` returns; what the library raises becomes one sentence."""
-    try:
-        return make()
-    except (OSError, ValueError, KeyError) as error:
-        if Path(name).is_dir():
-            hint = "the folder lacks it, or holds another kind of model"
-        elif download:
-            hint = "it is no folder, and the hub did not give it"
-        else:
-            hint = "it is no folder, and was not fetched before; --set download=true asks the hub for it"
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"The model {name} has no {what} here: {hint} ({first})") from None
+    side = getattr(configuration, "image_size", None)
+    if not isinstance(side, int):
+        raise UserError(f"The model {name} does not say for which side of images it is ('image_size'); choose a ViT.")
+    mean, deviation = normalisation(name, download)
+    return ImageClassifier(model, side, mean, deviation)

@@ -32,6 +32,7 @@ def of_training(
     passes: int = 2,
     every: int = 1,
     seed: Mapping[str, int] = ONE_SEED,
+    download: bool = False,
 ) -> float:
     """Return the operations of training; evaluations take little beside it. Texts in files count at their longest.
 
@@ -43,21 +44,22 @@ def of_training(
 
     from experiments.rdrop.setup import regime_of
 
-    built, example = _on_meta(data, model)
+    built, example = _on_meta(data, model, download)
     counter = FlopCounterMode(display=False)
     with counter, no_grad():
         built(example)
     regime = regime_of(alpha)
-    shown = regime.passes if isinstance(alpha, str) else 1 + (passes - 1) / every
-    examples = shown * steps * regime.steps * batch_size * len(seed)
+    made = steps * regime.steps
+    shown = made * regime.passes if isinstance(alpha, str) else made + (passes - 1) * -(-made // every)
+    examples = shown * batch_size * len(seed)
     return float(counter.get_total_flops()) * examples * (1 + BACKWARD)
 
 
-def _on_meta(data: ClassificationSettings, model: ModelSettings) -> tuple[nn.Module, Tensor]:
+def _on_meta(data: ClassificationSettings, model: ModelSettings, download: bool) -> tuple[nn.Module, Tensor]:
     """Return a model without weights and one example of its inputs."""
     import torch
 
-    from experiments.rdrop.hugging_face import build_hugging_face
+    from experiments.rdrop.hugging_face import TextClassifier, build_hugging_face, longest_text
     from experiments.rdrop.models import build_small_model
     from harness.execution.streams import Stream
 
@@ -76,9 +78,13 @@ def _on_meta(data: ClassificationSettings, model: ModelSettings) -> tuple[nn.Mod
             built = build_small_model(model, shape, vocabulary, classes, stream).eval()
             return built, torch.zeros(1, *shape, dtype=torch.float32 if images else torch.int64)
     try:
-        found = build_hugging_face(model.model_copy(update={"from_scratch": True}), images, classes, None, stream)
+        found = build_hugging_face(
+            model.model_copy(update={"from_scratch": True}), images, classes, None, stream, download
+        )
     except UserError as error:
         raise NotKnownYet(str(error)) from None
     # Not on the meta device: how far a batch of texts is padded is read off its values.
-    tokens = torch.ones(1, 3, model.maximum_length, dtype=torch.int64)
+    length = longest_text(model, found.model.config) if isinstance(found, TextClassifier) else 1
+    tokens = torch.ones(1, 3, length, dtype=torch.int64)
+    tokens[:, 2] = 0
     return found.eval(), torch.zeros(1, *shape) if images else tokens

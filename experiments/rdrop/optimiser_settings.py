@@ -11,7 +11,8 @@ class OptimiserSettings(BaseModel):
     """AdamW or SGD, and the learning rate over training.
 
     ``constant`` after the warm-up; ``inverse-square-root`` of the step after it (translation); ``linear`` or ``cosine``
-    down to zero at the last step (fine-tuning). Only with the first two is a longer training the shorter one continued.
+    towards zero, which it would have after the last step (fine-tuning). Only with the first two is a longer training
+    the shorter one continued.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

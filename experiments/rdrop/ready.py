@@ -3,26 +3,44 @@
 from __future__ import annotations
 
 from experiments.data.settings import DigitsSettings
+from experiments.rdrop.conventions import ConventionName
 from experiments.rdrop.data_settings import ClassificationSettings, ProceduralTextSettings, TextFilesSettings
-from experiments.rdrop.model_settings import HuggingFaceSettings, ModelSettings, TransformerSettings
-from harness.errors import UserError
+from experiments.rdrop.fit import require_fit
+from experiments.rdrop.model_settings import HuggingFaceSettings, ModelSettings
+from experiments.rdrop.optimiser_settings import OptimiserSettings
 
 
 def data_and_model_are_there(
-    *, data: ClassificationSettings, model: ModelSettings, data_root: str | None, download: bool
+    *,
+    data: ClassificationSettings,
+    model: ModelSettings,
+    optimiser: OptimiserSettings,
+    second_dropout: float | None,
+    together: bool,
+    passes: int,
+    convention: ConventionName,
+    input_noise: tuple[float, ...],
+    precision: str,
+    data_root: str | None,
+    download: bool,
 ) -> None:
-    """Refuse a model that does not take such data; open files once, and a transformers model's folder.
+    """Refuse what does not fit; open files once, and a transformers model's folder.
 
     Raises:
         UserError: the sentence says what does not fit, or which files go where.
     """
+    require_fit(
+        data=data,
+        model=model,
+        optimiser=optimiser,
+        second_dropout=second_dropout,
+        together=together,
+        passes=passes,
+        convention=convention,
+        input_noise=input_noise,
+        precision=precision,
+    )
     texts = isinstance(data, ProceduralTextSettings | TextFilesSettings)
-    if isinstance(data, TextFilesSettings) and not isinstance(model, HuggingFaceSettings):
-        raise UserError(f"text-files: the model '{model.kind}' has no tokenizer; choose the kind 'hugging-face'")
-    if isinstance(data, ProceduralTextSettings) and not isinstance(model, TransformerSettings):
-        raise UserError(f"procedural-text: the model '{model.kind}' does not take numbered words; choose 'transformer'")
-    if not texts and isinstance(model, TransformerSettings):
-        raise UserError(f"{data.source}: the model 'transformer' does not take images; choose 'vision-transformer'")
     if isinstance(data, TextFilesSettings):
         from experiments.data.text_files import load_text_files
 

@@ -10,9 +10,10 @@ from torch import nn
 
 from baselines.regimes import DOUBLED_BATCH, PLAIN, TWICE_THE_STEPS, Regime
 from experiments.rdrop.conventions import ConventionName
-from experiments.rdrop.data_settings import ClassificationSettings
+from experiments.rdrop.data_settings import ClassificationSettings, TextFilesSettings
 from experiments.rdrop.dropout import MaskDrawer, sites_of
 from experiments.rdrop.evaluation import Evaluation, evaluation_drawer, nothing, readings
+from experiments.rdrop.fit import require_fit
 from experiments.rdrop.model_settings import HuggingFaceSettings, ModelSettings
 from experiments.rdrop.models import SmallModel, build_small_model
 from experiments.rdrop.optimiser_settings import OptimiserSettings
@@ -88,6 +89,17 @@ def train_setup(run: Run, setup: Setup) -> list[dict[str, Any]]:
     Raises:
         UserError: data or model are missing or do not fit each other.
     """
+    require_fit(
+        data=setup.data,
+        model=setup.model,
+        optimiser=setup.optimiser,
+        second_dropout=setup.second_dropout,
+        together=setup.together,
+        passes=setup.passes,
+        convention=setup.convention,
+        input_noise=setup.input_noise,
+        precision=setup.precision,
+    )
     torch.set_num_threads(run.threads or torch.get_num_threads())
     device = torch.device(run.device)
     task = task_of(run, setup)
@@ -123,7 +135,7 @@ def train_setup(run: Run, setup: Setup) -> list[dict[str, Any]]:
         drawers,
         lambda done: evaluation(stack),
         device=device,
-        dropout=None if small else run.stream("dropout"),
+        dropout=None if small else [run.stream("dropout").child(seed) for seed in setup.seeds],
         checkpoint=run.checkpoint,
         progress=run.progress,
     )
@@ -136,30 +148,29 @@ def _records(run: Run, setup: Setup, model: nn.Module, outcome: Outcome) -> list
 
     facts = {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "compute": setup.training.steps * setup.training.passes,
+        "compute": setup.training.passes_in_all,
         "steps": setup.training.steps,
     }
     if outcome.course:
         course = pandas.DataFrame(outcome.course)
         course.insert(0, "seed", [str(setup.seeds[place]) for place in course.pop("model")])
         run.samples("course", course)
-    if outcome.diverged_at is not None:
-        return [{**nothing(), "diverged_at": outcome.diverged_at, **facts} for _ in setup.seeds]
-    return [{**readings(outcome.course, place), **facts} for place in range(len(setup.seeds))]
+    return [
+        {**nothing(), "diverged_at": outcome.diverged[place], **facts}
+        if place in outcome.diverged
+        else {**readings(outcome.course, place), **facts}
+        for place in range(len(setup.seeds))
+    ]
 
 
 def task_of(run: Run, setup: Setup) -> Task:
     """Return the data of a trial, with its noisy labels."""
     from experiments.rdrop.hugging_face import Tokenizer
 
-    hugging = isinstance(setup.model, HuggingFaceSettings) and setup.data.source == "text-files"
-    tokenizer = Tokenizer(setup.model, setup.download) if hugging else None  # type: ignore[arg-type]
-    try:
-        task = load_task(
-            setup.data, run.stream("data"), root=setup.data_root, download=setup.download, tokenizer=tokenizer
-        )
-    except ValueError as error:
-        raise UserError(f"{setup.data.source}: {error}") from None
+    tokenizer = None
+    if isinstance(setup.model, HuggingFaceSettings) and isinstance(setup.data, TextFilesSettings):
+        tokenizer = Tokenizer(setup.model, setup.download)
+    task = load_task(setup.data, run.stream("data"), root=setup.data_root, download=setup.download, tokenizer=tokenizer)
     return with_noisy_labels(task, setup.label_noise, run.stream("label_noise"))
 
 
@@ -167,26 +178,17 @@ def stack_of(run: Run, setup: Setup, task: Task, device: torch.device) -> tuple[
     """Return the models before training, one a seed, and the stack that trains them.
 
     Raises:
-        UserError: the model does not take such inputs, or cannot do what the setup asks of it.
+        UserError: a transformers model is not there.
     """
     from experiments.rdrop.hugging_face import build_hugging_face
 
     streams = [run.stream("init").child(seed) for seed in setup.seeds]
     shape = tuple(task.train.inputs.shape[1:])
     if isinstance(setup.model, HuggingFaceSettings):
-        if setup.together or setup.second_dropout is not None:
-            asked = "'together'" if setup.together else "'second_dropout'"
-            raise UserError(f"{asked} needs one of the small models; '{setup.model.name}' has dropout of its own")
-        if setup.data.source == "procedural-text":
-            raise UserError("procedural-text has no words for a tokenizer; choose the model 'transformer' for it")
-        images = task.vocabulary == 0
-        wanted = (setup.model, images, task.classes, setup.dropout)
+        wanted = (setup.model, task.vocabulary == 0, task.classes, setup.dropout)
         built = [build_hugging_face(*wanted, stream, setup.download) for stream in streams]
         return built, OneByOne(built, setup.optimiser, device, getattr(torch, setup.precision))
-    try:
-        models = [build_small_model(setup.model, shape, task.vocabulary, task.classes, s) for s in streams]
-        if setup.together:
-            return list(models), Together(models, setup.optimiser, device)
-    except ValueError as error:
-        raise UserError(f"{setup.data.source}: {error}") from None
+    models = [build_small_model(setup.model, shape, task.vocabulary, task.classes, stream) for stream in streams]
+    if setup.together:
+        return list(models), Together(models, setup.optimiser, device)
     return list(models), OneByOne(models, setup.optimiser, device, getattr(torch, setup.precision))

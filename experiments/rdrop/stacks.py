@@ -7,6 +7,7 @@ which is asked once for all of them; large ones fill the processor by themselves
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from experiments.rdrop.models import SmallModel
 from experiments.rdrop.optimiser_settings import OptimiserSettings
+from harness.execution.streams import Stream
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 """Logits and targets of one model to a scalar."""
@@ -23,11 +25,20 @@ Laid = Mapping[str, Tensor] | None
 class Stack:
     """The interface of both: S models, their optimiser, a step and a pass without gradients."""
 
-    def step(self, inputs: Tensor, targets: Tensor, masks: Laid, loss: LossFunction, rate: float) -> Tensor:
+    def step(
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        masks: Laid,
+        loss: LossFunction,
+        rate: float,
+        dropout: Sequence[Stream] | None = None,
+    ) -> Tensor:
         """Make one step of every model; return the losses [S] before it.
 
         Args:
             inputs: [S, copies x batch, ...]; ``targets`` [S, batch]; masks [S, copies x batch, ...] by site.
+            dropout: a stream a model, for this step, that seeds dropout layers of their own.
         """
         raise NotImplementedError
 
@@ -74,7 +85,18 @@ class Together(Stack):
         finally:
             self.template.masks.current = None
 
-    def step(self, inputs: Tensor, targets: Tensor, masks: Laid, loss: LossFunction, rate: float) -> Tensor:
+    def step(
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        masks: Laid,
+        loss: LossFunction,
+        rate: float,
+        dropout: Sequence[Stream] | None = None,
+    ) -> Tensor:
+        if dropout is not None:
+            raise ValueError("models with dropout layers of their own are trained one by one")
+
         def one(parameters: dict[str, Tensor], x: Tensor, y: Tensor, laid: Laid) -> Tensor:
             return loss(self._called(parameters, x, laid), y)
 
@@ -116,12 +138,21 @@ class OneByOne(Stack):
         self.device = device
         self.precision = precision
 
-    def step(self, inputs: Tensor, targets: Tensor, masks: Laid, loss: LossFunction, rate: float) -> Tensor:
+    def step(
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        masks: Laid,
+        loss: LossFunction,
+        rate: float,
+        dropout: Sequence[Stream] | None = None,
+    ) -> Tensor:
         losses = []
         for place, (model, optimiser) in enumerate(zip(self.models, self.optimisers, strict=True)):
             model.train()
             own = None if masks is None else {site: mask[place] for site, mask in masks.items()}
-            value = loss(self._called(model, inputs[place], own), targets[place])
+            with dropout[place].as_torch_default() if dropout is not None else nullcontext():
+                value = loss(self._called(model, inputs[place], own), targets[place])
             optimiser.zero_grad(set_to_none=True)
             value.backward()
             if self.clip is not None:

@@ -110,7 +110,7 @@ def with_noisy_labels(task: Task, share: float, stream: Stream) -> Task:
 
 def corrupted(task: Task, amount: float, seed: int) -> Examples:
     """Return the test part with noisy inputs: Gaussian noise of that standard deviation on images in [0, 1], or that
-    share of the words replaced by others of the same language, by the frequency they have in the test part.
+    share of the words drawn anew, by the frequency that words have in the test part.
 
     Raises:
         ValueError: inputs are tokens of a text in a file.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,16 +46,32 @@ class Training:
     every: int = 1
     evaluate: int = 50
 
+    @property
+    def passes_in_all(self) -> int:
+        """Passes over a batch in the whole training: what it costs."""
+        return sum(self.passes_at(step) for step in range(self.steps))
+
     def passes_at(self, step: int) -> int:
         return self.passes if step % self.every == 0 else 1
 
 
 @dataclass
 class Outcome:
-    """``course`` of the evaluations; ``diverged_at`` the step at which a loss was seen not to be finite."""
+    """``course`` of the evaluations; ``diverged`` the step, by model, at which a loss was seen not to be finite.
+
+    The others of a stack are trained on.
+    """
 
     course: Course = field(default_factory=list)
-    diverged_at: int | None = None
+    diverged: dict[int, int] = field(default_factory=dict)
+
+    def add(self, step: int, rows: Sequence[Mapping[str, float]], losses: Tensor) -> None:
+        """Keep an evaluation: a row a model, with its loss of the step before."""
+        for place, row in enumerate(rows):
+            loss = float(losses[place])
+            self.course.append({"step": step, "model": place, "loss": loss, **row})
+            if not all(map(math.isfinite, (loss, row.get("nll", 0.0)))):
+                self.diverged.setdefault(place, step)
 
 
 class Order:
@@ -85,7 +101,7 @@ def train(
     evaluate: Callable[[int], Sequence[Mapping[str, float]]],
     *,
     device: torch.device,
-    dropout: Stream | None = None,
+    dropout: Sequence[Stream] | None = None,
     kept: dict[str, Any] | None = None,
     checkpoint: Checkpoint | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -96,7 +112,7 @@ def train(
         orders: one a model.
         drawers: of dropout masks, one a model; None where models have dropout layers of their own.
         evaluate: called with the number of steps made; returns a row of metrics a model.
-        dropout: seeds torch's own dropout, step by step; for models without ``drawers``.
+        dropout: a stream a model that seeds dropout layers of its own, step by step; for models without ``drawers``.
         kept: what ``evaluate`` remembers from one call to the next; it goes into the checkpoint too.
         checkpoint: where the state is kept every ``CHECKPOINT_SECONDS``, and taken up again.
     """
@@ -104,7 +120,7 @@ def train(
     first = 0
     state = checkpoint.load() if checkpoint else None
     if state is not None:
-        first, outcome.course = state["step"], state["course"]
+        first, outcome.course, outcome.diverged = state["step"], state["course"], state["diverged"]
         stack.resume(state["stack"])
         if kept is not None:
             kept.update(state["kept"])
@@ -119,18 +135,13 @@ def train(
         # One forward pass over the doubled batch, as in the released code.
         batch = torch.cat([batch] * passes, dim=1) if passes > 1 else batch
         masks = None if drawers is None else laid_masks(drawers, training.batch_size, passes, device)
-        with ExitStack() as seeded:
-            if dropout is not None:
-                seeded.enter_context(dropout.child(step).as_torch_default())
-            losses = make_step(stack, batch, targets[index], masks, training, step)
+        losses = make_step(stack, batch, targets[index], masks, training, step, dropout)
         done = step + 1
         if done % training.evaluate == 0 or done == training.steps:
-            if not bool(torch.isfinite(losses).all()):
-                outcome.diverged_at = step
+            if not bool(torch.isfinite(losses).any()):
+                outcome.diverged = {**dict.fromkeys(range(len(losses)), done), **outcome.diverged}
                 break
-            rows = evaluate(done)
-            for place, row in enumerate(rows):
-                outcome.course.append({"step": done, "model": place, "loss": float(losses[place]), **row})
+            outcome.add(done, evaluate(done), losses)
         if checkpoint and time.monotonic() - saved > CHECKPOINT_SECONDS and done < training.steps:
             saved = time.monotonic()
             checkpoint.save(_state(done, outcome, stack, drawers, kept))
@@ -139,7 +150,15 @@ def train(
     return outcome
 
 
-def make_step(stack: Stack, batch: Tensor, targets: Tensor, masks: Laid, training: Training, step: int) -> Tensor:
+def make_step(
+    stack: Stack,
+    batch: Tensor,
+    targets: Tensor,
+    masks: Laid,
+    training: Training,
+    step: int,
+    dropout: Sequence[Stream] | None = None,
+) -> Tensor:
     """Make one step of every model on a batch [S, passes x batch, ...]; return the losses [S]."""
     passes = batch.shape[1] // targets.shape[1]
 
@@ -149,7 +168,8 @@ def make_step(stack: Stack, batch: Tensor, targets: Tensor, masks: Laid, trainin
             label_smoothing=training.label_smoothing, keep=wanted >= 0,
         ).total  # fmt: skip
 
-    return stack.step(batch, targets, masks, loss, training.optimiser.rate_at(step, training.steps))
+    seeded = None if dropout is None else [stream.child(step) for stream in dropout]
+    return stack.step(batch, targets, masks, loss, training.optimiser.rate_at(step, training.steps), seeded)
 
 
 def laid_masks(drawers: Sequence[MaskDrawer], batch_size: int, passes: int, device: torch.device) -> dict[str, Tensor]:
@@ -168,6 +188,7 @@ def _state(
     return {
         "step": step,
         "course": outcome.course,
+        "diverged": outcome.diverged,
         "stack": stack.state(),
         "drawers": [drawer.state() for drawer in drawers or ()],
         "kept": kept,

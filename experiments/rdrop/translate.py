@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.data.translation_settings import ProceduralTranslationSettings
 from experiments.rdrop.optimiser_settings import OptimiserSettings
-from experiments.rdrop.trial import Alpha
+from experiments.rdrop.trial import Alpha, Count, Rate, Share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,16 +27,16 @@ def train_and_translate(
     alpha: Alpha,
     data: ProceduralTranslationSettings,
     optimiser: OptimiserSettings,
-    steps: int,
-    batch_size: int = 32,
-    width: int = 64,
-    layers: int = 2,
-    heads: int = 4,
-    feed_forward: int = 128,
-    dropout: float = 0.3,
-    label_smoothing: float = 0.1,
-    beams: int = 5,
-    evaluations: int = 8,
+    steps: Count,
+    batch_size: Count = 32,
+    width: Count = 64,
+    layers: Count = 2,
+    heads: Count = 4,
+    feed_forward: Count = 128,
+    dropout: Rate = 0.3,
+    label_smoothing: Share = 0.1,
+    beams: Count = 5,
+    evaluations: Count = 8,
 ) -> dict[str, Any]:
     """Train a translator and return one record, at the evaluation with the best validation BLEU and at the last step.
 
@@ -107,21 +107,21 @@ def train_and_translate(
         None,
         evaluate,
         device=device,
-        dropout=run.stream("dropout"),
+        dropout=[run.stream("dropout")],
         kept=best,
         checkpoint=run.checkpoint,
         progress=run.progress,
     )
     facts = {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "compute": training.steps * training.passes,
+        "compute": training.passes_in_all,
     }
     if outcome.course:
         course = pandas.DataFrame(outcome.course).drop(columns="model")
         run.samples("course", course)
-    if outcome.diverged_at is not None:
+    if 0 in outcome.diverged:
         nothing = {f"{name}{end}": math.nan for name in ("bleu", "nll", "inconsistency") for end in ("", "_last")}
-        return {**nothing, "validation_bleu": math.nan, "diverged_at": outcome.diverged_at, **facts}
+        return {**nothing, "validation_bleu": math.nan, "diverged_at": outcome.diverged[0], **facts}
     last = {f"{name}_last": value for name, value in outcome.course[-1].items() if name not in ("step", "model")}
     bleu_last = score("test", beams)
     model.load_state_dict(best["state"])

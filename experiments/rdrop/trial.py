@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from pydantic import Field
+
 from experiments.rdrop.conventions import ConventionName
 from experiments.rdrop.data_settings import ClassificationSettings
 from experiments.rdrop.model_settings import ModelSettings
@@ -14,11 +16,16 @@ from harness.spec.signature import Placement
 if TYPE_CHECKING:
     from harness.execution.run import Run
 
-Alpha = float | Literal["plain", "twice"]
+Alpha = Annotated[float, Field(ge=0)] | Literal["plain", "twice"]
 """A weight of the divergence on a doubled batch; or plain training, for as many steps or for twice as many."""
 DataRoot = Annotated[str | None, Placement()]
 Download = Annotated[bool, Placement()]
 Precision = Literal["float32", "bfloat16"]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+Amount = Annotated[float, Field(ge=0)]
+Seeds = Annotated[Mapping[str, int], Field(min_length=1)]
 ONE_SEED: Mapping[str, int] = {"0": 0}
 
 
@@ -29,20 +36,20 @@ def train_and_evaluate(
     data: ClassificationSettings,
     model: ModelSettings,
     optimiser: OptimiserSettings,
-    steps: int,
-    batch_size: int = 32,
-    dropout: float | None = 0.3,
-    second_dropout: float | None = None,
-    weight_decay: float | None = None,
-    seed: Mapping[str, int] = ONE_SEED,
+    steps: Count,
+    batch_size: Count = 32,
+    dropout: Rate | None = 0.3,
+    second_dropout: Rate | None = None,
+    weight_decay: Amount | None = None,
+    seed: Seeds = ONE_SEED,
     together: bool = False,
-    passes: int = 2,
-    every: int = 1,
+    passes: Count = 2,
+    every: Count = 1,
     convention: ConventionName = "paper",
-    label_smoothing: float = 0.0,
-    label_noise: float = 0.0,
-    input_noise: tuple[float, ...] = (),
-    evaluations: int = 10,
+    label_smoothing: Share = 0.0,
+    label_noise: Share = 0.0,
+    input_noise: tuple[Amount, ...] = (),
+    evaluations: Count = 10,
     precision: Precision = "float32",
     data_root: DataRoot = None,
     download: Download = False,
@@ -54,7 +61,7 @@ def train_and_evaluate(
     ``_last`` behind the name: ``accuracy``, ``nll`` (nats), ``ece`` (%), ``inconsistency`` (KL between two dropout
     passes, nats), ``mean_divergence`` (KL of the mean over dropout passes from the model without dropout),
     ``mean_accuracy``. The whole course over steps is kept as the table ``course``. A loss that is not finite leaves
-    NaN.
+    NaN, in that seed's record alone.
 
     Args:
         alpha: weight of the divergence; 0 is cross-entropy on the doubled batch. ``plain`` is training without R-Drop
