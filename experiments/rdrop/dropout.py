@@ -71,14 +71,15 @@ class MaskDrawer:
         """
         if copies > len(self.rates):
             raise ValueError(f"{copies} copies of a batch need as many rates, not {len(self.rates)}")
-        parts: dict[str, list[Tensor]] = {site: [] for site in self.sites}
         sizes = [batch * math.prod(shape) for shape in self.sites.values()]
+        drawn = []
         for generator, rate in list(zip(self._generators, self.rates, strict=True))[:copies]:
             numbers = torch.from_numpy(generator.random(sum(sizes), dtype=numpy.float32))
-            kept = (numbers >= rate).to(torch.float32).mul_(1.0 / (1.0 - rate))
-            for (site, shape), own in zip(self.sites.items(), kept.split(sizes), strict=True):
-                parts[site].append(own.view(batch, *shape))
-        return {site: torch.cat(found) for site, found in parts.items()}
+            drawn.append((numbers >= rate).to(torch.float32).mul_(1.0 / (1.0 - rate)).split(sizes))
+        return {
+            site: torch.cat([own[place] for own in drawn]).view(copies * batch, *shape)
+            for place, (site, shape) in enumerate(self.sites.items())
+        }
 
     def state(self) -> list[Any]:
         return [generator.bit_generator.state for generator in self._generators]

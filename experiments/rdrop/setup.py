@@ -12,7 +12,7 @@ from baselines.regimes import DOUBLED_BATCH, PLAIN, TWICE_THE_STEPS, Regime
 from experiments.rdrop.conventions import ConventionName
 from experiments.rdrop.data_settings import ClassificationSettings, TextFilesSettings
 from experiments.rdrop.dropout import MaskDrawer, sites_of
-from experiments.rdrop.evaluation import Evaluation, evaluation_drawer, nothing, readings
+from experiments.rdrop.evaluation import CHUNK, Evaluation, evaluation_drawer, nothing, readings
 from experiments.rdrop.fit import require_fit
 from experiments.rdrop.model_settings import HuggingFaceSettings, ModelSettings
 from experiments.rdrop.models import SmallModel, build_small_model
@@ -119,7 +119,7 @@ def train_setup(run: Run, setup: Setup) -> list[dict[str, Any]]:
         own_dropout=None if small else run.stream("eval"),
         noisy={f"noise_{amount:g}": corrupted(task, amount, run.stream("eval").seed) for amount in setup.input_noise},
         device=device,
-        chunk=4096 if small else LARGE_CHUNK,
+        chunk=CHUNK if small else LARGE_CHUNK,
     )
     try:
         orders = [

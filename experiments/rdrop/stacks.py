@@ -64,7 +64,8 @@ def build_optimiser(parameters: Sequence[Tensor], settings: OptimiserSettings) -
     rate, decay = settings.learning_rate, settings.weight_decay
     if settings.kind == "sgd":
         return torch.optim.SGD(parameters, lr=rate, momentum=settings.momentum, weight_decay=decay)
-    return torch.optim.AdamW(parameters, lr=rate, betas=settings.betas, weight_decay=decay)
+    # Fused: a call for all parameters, where the usual loop over them is a tenth of a small model's step.
+    return torch.optim.AdamW(parameters, lr=rate, betas=settings.betas, weight_decay=decay, fused=True)
 
 
 class Together(Stack):

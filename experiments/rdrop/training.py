@@ -175,6 +175,8 @@ def make_step(
 def laid_masks(drawers: Sequence[MaskDrawer], batch_size: int, passes: int, device: torch.device) -> dict[str, Tensor]:
     """Return the masks of a step by site, [S, passes x batch, ...]: one drawer a model."""
     drawn = [drawer.draw(batch_size, passes) for drawer in drawers]
+    if len(drawn) == 1:
+        return {site: mask[None].to(device) for site, mask in drawn[0].items()}
     return {site: torch.stack([own[site] for own in drawn]).to(device) for site in drawn[0]}
 
 
