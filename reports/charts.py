@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy
 import pandas
 
-from harness.spec.models import level_name
+from harness.spec.models import Scalar, level_name
 from reports.canvas import canvas, legend_below
 from reports.collect import Results
 from reports.declarations import CurvesPicture, EffectsPicture, GridPicture, PublishedCurves
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FAINT = 0.45
+TICK_WIDTH, LABEL_WIDTH = 10, 34
+"""Characters of a line below and beside an axis, before it goes on in the next."""
 
 
 def draw_curves(declaration: CurvesPicture, results: Results) -> Figure | None:
@@ -33,7 +37,10 @@ def draw_curves(declaration: CurvesPicture, results: Results) -> Figure | None:
     for index, (group, means) in enumerate(lines.items()):
         for place, level in enumerate(level for level in results.levels(declaration.along) if level in across):
             if level in means:
-                _across(figure.axes[0], means[level], index, place, " ".join((results.label(level), group)).strip())
+                _across(
+                    figure.axes[0], means[level], index, place,
+                    f"{results.label(level, declaration.along)} {group}".strip(),
+                )  # fmt: skip
     legend_below(figure, figure.axes[0], 2 if declaration.published else min(4, len(lines) * (1 + len(across))))
     return figure
 
@@ -42,7 +49,8 @@ def _across(axis: Any, mean: Mean, colour: int, style: int, label: str) -> None:
     """Draw a level that has no place on the axis, such as a control, as a line across with a band of its interval."""
     import seaborn
 
-    shade = seaborn.color_palette("colorblind")[(colour + 1 if colour == 0 else colour + 3) % 10]
+    # Colours behind those of the lines, which begin with the first.
+    shade = seaborn.color_palette("colorblind")[(1 + colour + style) % 10]
     axis.axhline(mean.value, color=shade, linestyle=("--", ":", "-.")[style % 3], linewidth=2, label=label)
     axis.axhspan(mean.low, mean.high, color=shade, alpha=0.08, linewidth=0)
 
@@ -51,15 +59,22 @@ def draw_effects(declaration: EffectsPicture, results: Results) -> Figure | None
     """The paired difference of two arms along a factor, with no effect and the paper's figures as lines across."""
     records = chosen(results.records(declaration.reading), declaration.where)
 
-    def effect(part: pandas.DataFrame) -> pandas.Series:
-        arms = (declaration.treatment, declaration.control)
-        treatment, control = (by_replicate(chosen(part, arm), declaration.metric) for arm in arms)
-        return (treatment - control).dropna()
+    def effect(control: Mapping[str, Scalar], part: pandas.DataFrame) -> pandas.Series:
+        found = [
+            by_replicate(chosen(records if declaration.along in arm else part, arm), declaration.metric)
+            for arm in (declaration.treatment, control)
+        ]
+        return (found[0] - found[1]).dropna()
 
-    lines = _series(declaration, results, records, effect)
-    if not lines:
+    lines: dict[str, dict[str, Mean]] = {}
+    for label, control in (declaration.controls or {"": declaration.control}).items():
+        for group, means in _series(declaration, results, records, partial(effect, control)).items():
+            lines[label or group] = means
+    left_out = {level_name(level) for level in declaration.without}
+    lines = {name: {at: mean for at, mean in means.items() if at not in left_out} for name, means in lines.items()}
+    if not any(lines.values()):
         return None
-    figure = _lines(declaration, results, lines, None)
+    figure = _lines(declaration, results, lines, None, left_out)
     axis = figure.axes[0]
     axis.axhline(0.0, color="black", linewidth=1)
     for place, (locator, value) in enumerate(declaration.published.items()):
@@ -120,7 +135,7 @@ def _lines(
         spans = [middle - [m.low for m in means.values()], [m.high for m in means.values()] - middle]
         drawn = spans if declaration.intervals else None
         marker = ("o", "s", "^", "v", "P", "X")[index % 6]
-        name = results.label(group) if group else "here"
+        name = named(group, declaration.by, results) or ("here" if published else declaration.along.replace("_", " "))
         looks = {"color": palette[index], "marker": marker, "markersize": 8, "capsize": 4, "linewidth": 2}
         axis.errorbar(where, middle, yerr=drawn, label=name, **looks)
         theirs = published.values.get(group, {}) if published else {}
@@ -132,14 +147,22 @@ def _lines(
             )  # fmt: skip
     if declaration.logarithmic:
         axis.set_xscale("log")
-    axis.set_xticks(list(positions.values()), [results.label(level) for level in positions])
+    axis.set_xticks(
+        list(positions.values()), [fill(results.label(level, declaration.along), TICK_WIDTH) for level in positions]
+    )
     axis.minorticks_off()
     axis.set_xlabel(declaration.along.replace("_", " "))
     unit = f" ({declaration.unit})" if declaration.unit else ""
-    axis.set_ylabel(f"{declaration.label}{unit}")
+    axis.set_ylabel(fill(f"{declaration.label}{unit}", LABEL_WIDTH))
     axis.set_title(_counted(counts, declaration.intervals), loc="left", fontsize=10)
     figure.tight_layout()
     return figure
+
+
+def named(group: str, factor: str, results: Results) -> str:
+    """Return how a line is called; a level that is a bare number says of what."""
+    label = results.label(group, factor)
+    return f"{factor.replace('_', ' ')} {label}" if factor and label.replace(".", "", 1).isdigit() else label
 
 
 def _shifted(position: float, shift: float, logarithmic: bool) -> float:
@@ -156,6 +179,7 @@ def draw_grid(declaration: GridPicture, results: Results) -> Figure | None:
     """The mean of a metric for each pair of levels, with half its interval's width, beside the paper's grid."""
     records = chosen(results.records(declaration.reading), declaration.where)
     rows, columns = results.levels(declaration.rows), results.levels(declaration.columns)
+    digits = declaration.digits
     ours = pandas.DataFrame(numpy.nan, index=rows, columns=columns)
     texts = pandas.DataFrame("", index=rows, columns=columns)
     counts = []
@@ -165,7 +189,7 @@ def draw_grid(declaration: GridPicture, results: Results) -> Figure | None:
             mean = mean_of(by_replicate(part, declaration.metric))
             if mean is not None:
                 ours.loc[row, column] = mean.value
-                texts.loc[row, column] = f"{mean.value:.1f}\n± {(mean.high - mean.low) / 2:.1f}"
+                texts.loc[row, column] = f"{mean.value:.{digits}f}\n± {(mean.high - mean.low) / 2:.{digits}f}"
                 counts.append(mean.replicates)
     if not counts:
         return None
@@ -173,12 +197,13 @@ def draw_grid(declaration: GridPicture, results: Results) -> Figure | None:
     panels = 1 if theirs is None else 2
     figure, axes = canvas(1.3 * len(rows), panels, width=3.0 + 5.0 * panels, share=False)
     unit = f" ({declaration.unit})" if declaration.unit else ""
-    _heat(axes[0][0], ours, texts, results, f"here: {declaration.label}{unit}, {_counted(counts)}")
+    _heat(axes[0][0], ours, texts, declaration, results, f"here: {declaration.label}{unit}, {_counted(counts)}")
     if theirs is not None and declaration.published is not None:
-        _heat(axes[0][1], theirs, theirs.map("{:.1f}".format), results, f"the paper: {declaration.published.locator}")
+        printed = theirs.map(f"{{:.{digits}f}}".format)
+        _heat(axes[0][1], theirs, printed, declaration, results, f"the paper: {declaration.published.locator}")
     for axis in axes[0]:
-        axis.set_xlabel(declaration.columns)
-    axes[0][0].set_ylabel(declaration.rows)
+        axis.set_xlabel(declaration.columns.replace("_", " "))
+    axes[0][0].set_ylabel(declaration.rows.replace("_", " "))
     figure.tight_layout()
     return figure
 
@@ -189,7 +214,14 @@ def _published_grid(published: PublishedCurves | None) -> pandas.DataFrame | Non
     return pandas.DataFrame({row: dict(values) for row, values in published.values.items()}).T
 
 
-def _heat(axis: Any, values: pandas.DataFrame, texts: pandas.DataFrame, results: Results, title: str) -> None:
+def _heat(
+    axis: Any,
+    values: pandas.DataFrame,
+    texts: pandas.DataFrame,
+    declaration: GridPicture,
+    results: Results,
+    title: str,
+) -> None:
     import seaborn
 
     kept = values.dropna(how="all", axis=0).dropna(how="all", axis=1)
@@ -197,7 +229,7 @@ def _heat(axis: Any, values: pandas.DataFrame, texts: pandas.DataFrame, results:
         kept, annot=texts.loc[kept.index, kept.columns], fmt="", cmap="cividis", cbar=False, ax=axis, linewidths=1,
         annot_kws={"fontsize": 10},
     )  # fmt: skip
-    axis.set_xticklabels([results.label(level) for level in kept.columns], rotation=30, ha="right")
-    axis.set_yticklabels([results.label(level) for level in kept.index], rotation=0)
+    axis.set_xticklabels([results.label(level, declaration.columns) for level in kept.columns], rotation=30, ha="right")
+    axis.set_yticklabels([results.label(level, declaration.rows) for level in kept.index], rotation=0)
     axis.grid(visible=False)
     axis.set_title(title, fontsize=10, loc="left")

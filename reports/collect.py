@@ -54,9 +54,10 @@ class Results:
         """Return the names of a factor's levels under this profile, in the spec's order."""
         return [level.name for f in self.design.factors if f.name == factor for level in f.levels]
 
-    def label(self, level: object) -> str:
-        """Return how a level is written for people."""
-        return self.declaration.labels.get(str(level), str(level))
+    def label(self, level: object, factor: str = "") -> str:
+        """Return how a level is written for people: ``labels`` has it by itself, or as ``factor=level``."""
+        labels = self.declaration.labels
+        return labels.get(f"{factor}={level}", labels.get(str(level), str(level)))
 
 
 def collect(experiment: Experiment, profile: str | None, store: Store, device: str | None = None) -> Results:

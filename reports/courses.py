@@ -9,6 +9,7 @@ import pandas
 from harness.spec.models import level_name
 from harness.store.attempt import read_samples, sample_names
 from reports.canvas import canvas, legend_below
+from reports.charts import named
 from reports.collect import Results
 from reports.declarations import CoursePicture
 from reports.means import mean_of
@@ -54,7 +55,6 @@ def draw_course(declaration: CoursePicture, results: Results) -> Figure | None:
     rows = -(-len(metrics) // COLUMNS)
     figure, axes = canvas(7 * rows, min(COLUMNS, len(metrics)), width=12.0, share=False, rows_of_panels=rows)
     palette = seaborn.color_palette("colorblind")
-    styles = ("-", "--", "-.", ":")
     panels = [axis for line in axes for axis in line]
     for axis, (metric, label) in zip(panels, metrics.items(), strict=False):
         for index, level in enumerate(levels):
@@ -66,10 +66,9 @@ def draw_course(declaration: CoursePicture, results: Results) -> Figure | None:
             drawn = {step: mean for step, mean in means.items() if mean is not None}
             colour = palette[index % len(palette)]
             middle = [mean.value for mean in drawn.values()]
-            axis.plot(
-                list(drawn), middle, styles[index // len(palette) % 4], color=colour, label=results.label(level),
-                linewidth=2,
-            )  # fmt: skip
+            # Every second line is dashed: where two lie on each other, both are seen.
+            style, name = ("-", "--")[index % 2], named(level, declaration.by, results)
+            axis.plot(list(drawn), middle, style, color=colour, label=name, linewidth=2)
             low, high = [mean.low for mean in drawn.values()], [mean.high for mean in drawn.values()]
             axis.fill_between(list(drawn), low, high, color=colour, alpha=BAND, linewidth=0)
         axis.set_xlabel("step")

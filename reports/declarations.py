@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.spec.load import Experiment
 from harness.spec.models import Scalar
@@ -127,15 +127,28 @@ class CurvesPicture(_Chart):
 
 
 class EffectsPicture(_Chart):
-    """The paired difference of two arms along a factor, a line for each level of ``by``: a scale ladder."""
+    """The paired difference of two arms along a factor, a line for each level of ``by`` or for each of ``controls``.
+
+    An arm that names the factor itself is the same all along: every level is then compared with one control.
+    """
 
     kind: Literal["effects"]
     along: str
     by: str = ""
     logarithmic: bool = False
-    treatment: dict[str, Scalar] = Field(min_length=1)
-    control: dict[str, Scalar] = Field(min_length=1)
+    treatment: dict[str, Scalar] = {}
+    control: dict[str, Scalar] = {}
+    controls: dict[str, dict[str, Scalar]] = Field(default={}, description="several controls, by label, a line each")
+    without: tuple[Scalar, ...] = Field(default=(), description="levels of 'along' that have no place on the axis")
     published: dict[str, float] = Field(default={}, description="the paper's differences, by where they stand")
+
+    @model_validator(mode="after")
+    def _one_control(self) -> EffectsPicture:
+        if bool(self.control) == bool(self.controls):
+            raise ValueError("needs either 'control' or 'controls'")
+        if self.controls and self.by:
+            raise ValueError("draws a line for each of 'controls' or for each level of 'by', not both")
+        return self
 
 
 class GridPicture(_Chart):
@@ -144,6 +157,7 @@ class GridPicture(_Chart):
     kind: Literal["grid"]
     rows: str
     columns: str
+    digits: int = Field(default=1, ge=0, le=8)
     published: PublishedCurves | None = None
 
 

@@ -72,7 +72,7 @@ def build_table(declaration: TableDeclaration, results: Results) -> Table:
     records = results.records(declaration.reading)
     factors = declaration.factors
     rows_of = _rows(records, factors, results)
-    labels = [", ".join(results.label(level) for level in levels) for levels in rows_of]
+    labels = [", ".join(map(results.label, levels, factors)) for levels in rows_of]
     rows = [[Cell(text=label)] for label in labels]
     last = [Cell(text="median difference")]
     headings = [Heading(", ".join(factor.replace("_", " ") for factor in factors))]

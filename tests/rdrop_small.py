@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from harness.execution.run import Run
@@ -33,11 +35,28 @@ DIGITS: dict[str, Any] = {
 """In place of the texts and the Transformer."""
 
 
+class Watched(Run):
+    """A run that remembers the steps it was told of, and can be interrupted after one of them."""
+
+    def __init__(self, folder: Path | None = None, replicate: int = 0, interrupt: int | None = None) -> None:
+        super().__init__("watched", replicate, threads=1, checkpoint_folder=folder)
+        self.steps: list[int] = []
+        self.interrupt = interrupt
+
+    def progress(self, done: int, total: int) -> None:
+        self.steps.append(done)
+        if done == self.interrupt:
+            raise KeyboardInterrupt
+
+
+def checked_call(name: str, run: Run, given: Mapping[str, Any]) -> Any:
+    """Call a trial function with plain data, checked as the engine checks a spec's."""
+    function = resolve(name)
+    return function.call(run=run, **{key: function.parameters[key].check(value) for key, value in given.items()})
+
+
 def called(run: Run, **changed: Any) -> list[dict[str, Any]]:
-    """Call the trial function with plain data, checked as the engine checks a spec's; ``...`` leaves a key out."""
-    function = resolve("experiments.rdrop.trial:train_and_evaluate")
+    """Train on the small texts; ``...`` leaves a key out."""
     given = {key: value for key, value in {**SMALL, **changed}.items() if value is not ...}
-    found: list[dict[str, Any]] = function.call(
-        run=run, **{key: function.parameters[key].check(value) for key, value in given.items()}
-    )
+    found: list[dict[str, Any]] = checked_call("experiments.rdrop.trial:train_and_evaluate", run, given)
     return found

@@ -116,7 +116,8 @@ def _parameters(name: str, function: Callable[..., Any]) -> dict[str, Parameter]
         if parameter.name not in hints:
             raise UserError(f"trial function '{name}': the parameter '{parameter.name}' has no type annotation")
         hint = hints[parameter.name]
-        origin = typing.get_origin(hint)
+        annotated = typing.get_origin(hint) is typing.Annotated
+        origin = typing.get_origin(typing.get_args(hint)[0] if annotated else hint)
         parameters[parameter.name] = Parameter(
             parameter.name,
             TypeAdapter(hint),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,11 +50,12 @@ SPEC: dict[str, Any] = {
         {"id": "doubled", "control": {"alpha": 0}, **FIVE},
     ],
     "report": {
-        "labels": {"twice": "twice the steps"},
+        "labels": {"twice": "twice the steps", "alpha=0": "none of it", "width=0": "wrong"},
         "pictures": [
             {"kind": "course", "title": "Course", "by": "alpha", "levels": [5, "twice"], "where": {"width": 8}, "metrics": {"score": "the score", "absent": "nothing"}},
             {"kind": "course", "title": "Lost", "by": "alpha", "table": "nothing", "metrics": {"score": "the score"}},
             {"kind": "curves", "title": "Curve", "metric": "score", "label": "score", "along": "alpha", "across": ["twice", "plain"], "where": {"width": 8}},
+            {"kind": "effects", "title": "Effects", "metric": "score", "label": "gain", "along": "alpha", "without": ["plain", "twice"], "controls": {"over plain": {"alpha": "plain"}, "over twice": {"alpha": "twice"}}},
         ],
     },
 }  # fmt: skip
@@ -97,10 +99,10 @@ def test_a_course_is_averaged_within_a_replicate_and_then_over_replicates(
     # One row a level, replicate and step: the two seeds are one value, and the other width is left out.
     assert len(table) == 4 * (3 + 6) and set(table["level"]) == {"5", "twice"}
     lines = {line.get_label(): line for line in panel.lines}
-    assert list(lines) == ["twice the steps", "5"]
+    assert list(lines) == ["twice the steps", "alpha 5"]
     assert lines["twice the steps"].get_xdata().tolist() == [10, 20, 30, 40, 50, 60]
     own = table[(table["level"] == "5") & (table["step"] == 20)]["score"]
-    assert lines["5"].get_ydata()[1] == pytest.approx(own.mean())
+    assert lines["alpha 5"].get_ydata()[1] == pytest.approx(own.mean())
     low, high = stats.ttest_1samp(own, 0).confidence_interval(0.95)
     band = panel.collections[1].get_paths()[0].vertices
     assert {round(y, 6) for x, y in band if x == 20} == {round(low, 6), round(high, 6)}
@@ -113,7 +115,7 @@ def test_a_course_that_no_trial_kept_is_not_drawn(results: Results) -> None:
 
 def test_levels_without_a_place_on_the_axis_are_lines_across(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
     (axis,) = axes_of(monkeypatch, charts, results, 2)
-    assert [label.get_text() for label in axis.get_xticklabels()] == ["0", "5"]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["none of it", "5"]
     (container,) = axis.containers
     assert len(container.lines[0].get_xdata()) == 2
     table = results.table[results.table["width"] == 8]
@@ -121,6 +123,40 @@ def test_levels_without_a_place_on_the_axis_are_lines_across(results: Results, m
     for label, level in (("plain", "plain"), ("twice the steps", "twice")):
         mean = table[table["alpha"].astype(str) == level]["score"].mean()
         assert list(across[label].get_ydata()) == pytest.approx([mean, mean])
+
+
+def test_effects_are_against_each_control_and_paired(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    (axis,) = axes_of(monkeypatch, charts, results, 3)
+    lines = {container.get_label(): container.lines[0].get_ydata().tolist() for container in axis.containers}
+    assert list(lines) == ["over plain", "over twice"]
+    by_arm = {
+        level: own.groupby("replicate")["score"].mean()
+        for level, own in results.table.groupby(results.table["alpha"].astype(str))
+    }
+    for name, control in (("over plain", "plain"), ("over twice", "twice")):
+        assert lines[name] == pytest.approx([(by_arm[level] - by_arm[control]).mean() for level in ("0", "5")])
+    low, high = stats.ttest_rel(by_arm["5"], by_arm["plain"]).confidence_interval(0.95)
+    spans = axis.containers[0].lines[2][0].get_segments()
+    assert (spans[1][0][1], spans[1][1][1]) == pytest.approx((low, high))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"controls": {}}, "needs either 'control' or 'controls'"),
+        ({"control": {"width": 8}}, "needs either 'control' or 'controls'"),
+        ({"by": "width"}, "not both"),
+    ],
+)
+def test_effects_need_one_kind_of_control(
+    place: Workplace, tmp_path: Path, changed: dict[str, Any], message: str
+) -> None:
+    picture = {**SPEC["report"]["pictures"][3], **changed}
+    spec = {**SPEC, "report": {"pictures": [picture]}}
+    (tmp_path / "trained_trials.py").write_text(TRIAL)
+    (tmp_path / "trained.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
+    found = Workplace(tmp_path).harness("report", "trained.yaml")
+    assert found.status == 2 and message in found.err and found.err.count("\n") == 1
 
 
 def test_claims_that_name_each_other_are_read_together_and_others_are_not(results: Results) -> None:

@@ -16,6 +16,7 @@ import pytest
 import torch
 import transformers
 import yaml
+from rdrop_small import Watched, checked_call
 from support import Finished, Workplace
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional
@@ -26,7 +27,6 @@ from experiments.rdrop.model_settings import HuggingFaceSettings
 from harness.errors import UserError
 from harness.execution.run import Run
 from harness.execution.streams import Stream
-from harness.spec.signature import resolve
 
 SPECS = Path(__file__).parents[3] / "experiments" / "rdrop"
 WORDS = [
@@ -443,24 +443,9 @@ def test_a_model_of_images_without_a_side_is_refused(tmp_path: Path) -> None:
 # The trial.
 
 
-class Watched(Run):
-    """A run that remembers the steps it was told of, and can be interrupted after one of them."""
-
-    def __init__(self, folder: Path | None = None, replicate: int = 0, interrupt: int | None = None) -> None:
-        super().__init__("text", replicate, threads=1, checkpoint_folder=folder)
-        self.steps: list[int] = []
-        self.interrupt = interrupt
-
-    def progress(self, done: int, total: int) -> None:
-        self.steps.append(done)
-        if done == self.interrupt:
-            raise KeyboardInterrupt
-
-
 @pytest.fixture
 def trained(folders: Path, root: Path) -> Callable[..., Any]:
     """Call the trial as the engine does, on the CSV files and the BERT folder."""
-    function = resolve("experiments.rdrop.trial:train_and_evaluate")
     files = {"source": "text-files", "train": "train.csv", "test": "validation.csv"}
     small = {
         "alpha": 1, "dropout": 0.2, "steps": 6, "batch_size": 6, "evaluations": 3, "data_root": str(root),
@@ -470,9 +455,7 @@ def trained(folders: Path, root: Path) -> Callable[..., Any]:
     }  # fmt: skip
 
     def call(run: Run | None = None, **changed: Any) -> Any:
-        given = {**small, **changed}
-        checked = {key: function.parameters[key].check(value) for key, value in given.items()}
-        return function.call(run=run or Watched(), **checked)
+        return checked_call("experiments.rdrop.trial:train_and_evaluate", run or Watched(), {**small, **changed})
 
     return call
 

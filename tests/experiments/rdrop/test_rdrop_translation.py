@@ -14,6 +14,7 @@ import sacrebleu
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rdrop_small import Watched, checked_call
 from torch import Tensor
 
 from experiments.data.procedural_translation import Pairs, ProceduralTranslation, make_translation
@@ -38,7 +39,6 @@ from experiments.rdrop.translation import (
 )
 from harness.execution.run import Run
 from harness.execution.streams import Stream
-from harness.spec.signature import resolve
 
 WORDS = {
     "nouns": 4, "verbs": 2, "adjectives": 2, "adverbs": 2, "prepositions": 1, "conjunctions": 1, "subordinators": 1,
@@ -319,24 +319,9 @@ def test_bleu_of_equal_and_of_unrelated_sentences() -> None:
 # The trial.
 
 
-class Watched(Run):
-    """A run that remembers the steps it was told of, and can be interrupted after one of them."""
-
-    def __init__(self, folder: Path | None = None, replicate: int = 0, interrupt: int | None = None) -> None:
-        super().__init__("translate", replicate, threads=1, checkpoint_folder=folder)
-        self.steps: list[int] = []
-        self.interrupt = interrupt
-
-    def progress(self, done: int, total: int) -> None:
-        self.steps.append(done)
-        if done == self.interrupt:
-            raise KeyboardInterrupt
-
-
 @pytest.fixture
 def trained() -> Callable[..., Any]:
     """Call the trial as the engine does, on a tiny corpus."""
-    function = resolve("experiments.rdrop.translate:train_and_translate")
     small = {
         "alpha": 1, "steps": 24, "batch_size": 6, "width": 16, "layers": 1, "heads": 2, "feed_forward": 16,
         "dropout": 0.1, "beams": 2, "evaluations": 6, "optimiser": {"learning_rate": 0.02, "warmup_steps": 4},
@@ -344,9 +329,7 @@ def trained() -> Callable[..., Any]:
     }  # fmt: skip
 
     def call(run: Run | None = None, **changed: Any) -> Any:
-        given = {**small, **changed}
-        checked = {key: function.parameters[key].check(value) for key, value in given.items()}
-        return function.call(run=run or Watched(), **checked)
+        return checked_call("experiments.rdrop.translate:train_and_translate", run or Watched(), {**small, **changed})
 
     return call
 

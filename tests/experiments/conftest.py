@@ -1,4 +1,4 @@
-"""What the R-Drop tests share."""
+"""What the tests of all papers' rooms share."""
 
 from __future__ import annotations
 
