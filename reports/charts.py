@@ -109,6 +109,9 @@ def _positions(
     levels = [x for x in dict.fromkeys([*results.levels(declaration.along), *extra]) if x not in left_out]
     if declaration.logarithmic:
         return {level: float(level) for level in levels}
+    if extra and all(level.replace(".", "", 1).isdigit() for level in levels):
+        # The paper's levels among ours, in the order of their numbers.
+        levels.sort(key=float)
     return {level: float(place) for place, level in enumerate(levels)}
 
 
@@ -140,10 +143,11 @@ def _lines(
         axis.errorbar(where, middle, yerr=drawn, label=name, **looks)
         theirs = published.values.get(group, {}) if published else {}
         if theirs:
-            at = [positions[level] for level in theirs]
+            at = sorted(theirs, key=lambda level: positions[level])
+            label = f"published, {name}" if group else "published"
             axis.plot(
-                at, list(theirs.values()), color=palette[index], marker="D", markerfacecolor="none", markersize=9,
-                linestyle="--", alpha=FAINT, label=f"published, {name}" if group else "published",
+                [positions[level] for level in at], [theirs[level] for level in at], label=label, color=palette[index],
+                marker="D", markerfacecolor="none", markersize=9, linestyle="--", alpha=FAINT,
             )  # fmt: skip
     if declaration.logarithmic:
         axis.set_xscale("log")

@@ -39,7 +39,7 @@ class Watched(Run):
     """A run that remembers the steps it was told of, and can be interrupted after one of them."""
 
     def __init__(self, folder: Path | None = None, replicate: int = 0, interrupt: int | None = None) -> None:
-        super().__init__("watched", replicate, threads=1, checkpoint_folder=folder)
+        super().__init__("translate", replicate, threads=1, checkpoint_folder=folder)
         self.steps: list[int] = []
         self.interrupt = interrupt
 
