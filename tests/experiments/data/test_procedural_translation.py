@@ -15,22 +15,18 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from experiments.data import translation_settings
-from experiments.data.procedural_translation import (
+from experiments.data.made_languages import Language, Sense, Word
+from experiments.data.made_sentences import (
     DEFINITE,
     INDEFINITE,
     PLURAL,
     Clause,
-    Language,
     NounPhrase,
-    Pairs,
-    ProceduralTranslation,
-    Sense,
     Sentence,
-    Word,
-    make_translation,
     source_words,
     target_words,
 )
+from experiments.data.procedural_translation import Pairs, ProceduralTranslation, make_translation
 from experiments.data.translation_settings import ProceduralTranslationSettings
 
 # A bat flies or hits, by what is done; one hits a thing but meets a person; good is gut of a person and lecker else.

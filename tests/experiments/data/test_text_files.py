@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from experiments.data import text_settings as settings_module
-from experiments.data.text_files import TextDataset, TextFilesSettings, TextPart, load_text_files
+from experiments.data.text_files import TextDataset, TextPart, load_text_files
+from experiments.data.text_settings import TextFilesSettings
 from harness.errors import UserError
 
 Rows = Sequence[Sequence[Any]]
