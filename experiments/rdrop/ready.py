@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from experiments.data.settings import DigitsSettings
+from experiments.data.translation_settings import ProceduralTranslationSettings
 from experiments.rdrop.conventions import ConventionName
 from experiments.rdrop.data_settings import ClassificationSettings, ProceduralTextSettings, TextFilesSettings
 from experiments.rdrop.fit import require_fit
 from experiments.rdrop.model_settings import HuggingFaceSettings, ModelSettings
 from experiments.rdrop.optimiser_settings import OptimiserSettings
+from harness.errors import UserError
 
 
 def data_and_model_are_there(
@@ -56,3 +58,19 @@ def data_and_model_are_there(
         if texts:
             Tokenizer(model, download)
         build_hugging_face(model, not texts, 2, None, Stream("ready"), download)
+
+
+def translation_is_possible(*, data: ProceduralTranslationSettings, width: int, heads: int) -> None:
+    """Refuse a translator whose heads do not share its width, and a language that has too few sentences.
+
+    Raises:
+        UserError: the sentence says which.
+    """
+    from experiments.data.procedural_translation import make_translation
+
+    if width % heads:
+        raise UserError(f"'width' {width} cannot be shared among {heads} 'heads'; choose a multiple")
+    try:
+        make_translation(data, 0)
+    except ValueError as error:
+        raise UserError(f"{data.source}: {error}") from None

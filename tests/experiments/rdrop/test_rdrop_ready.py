@@ -15,7 +15,7 @@ from support import Finished, Workplace
 from experiments.rdrop import operations
 from experiments.rdrop.model_settings import TransformerSettings
 from experiments.rdrop.operations import of_training
-from experiments.rdrop.ready import data_and_model_are_there
+from experiments.rdrop.ready import data_and_model_are_there, translation_is_possible
 from harness.errors import NotKnownYet, UserError
 from harness.spec.signature import resolve
 
@@ -98,6 +98,33 @@ def test_texts_that_are_there_still_need_a_tokenizer(tmp_path: Path) -> None:
 def test_patches_that_do_not_divide_are_refused_before_a_trial_starts() -> None:
     with pytest.raises(UserError, match="cut into patches of 3"):
         ready(**{**DIGITS, "model": {**VISION, "patch": 3}})
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"heads": 3}, "'width' 16 cannot be shared among 3 'heads'"),
+        (
+            {"data": {"nouns": 2, "verbs": 2, "train": 100_000}},
+            "procedural-translation: test asks for 400 sentences",
+        ),
+    ],
+)
+def test_a_translation_that_cannot_be_is_refused(changed: dict[str, Any], message: str) -> None:
+    known = resolve("experiments.rdrop.translate:train_and_translate").parameters
+    shares = dict.fromkeys(("adjective_share", "adverb_share", "place_share", "second_clause_share"), 0.0)
+    data = {
+        "source": "procedural-translation",
+        **shares,
+        **changed.get("data", {"train": 20, "validation": 5, "test": 5}),
+    }
+    given = {"data": data, "width": 16, "heads": changed.get("heads", 4)}
+    checked_now = {name: known[name].check(value) for name, value in given.items()}
+    with pytest.raises(UserError) as raised:
+        translation_is_possible(**checked_now)
+    assert str(raised.value).startswith(message) and "\n" not in str(raised.value)
+    usual = {"data": {"source": "procedural-translation", "train": 20}, "width": 16, "heads": 4}
+    translation_is_possible(**{name: known[name].check(value) for name, value in usual.items()})
 
 
 # Operations
