@@ -109,7 +109,7 @@ def _positions(
     levels = [x for x in dict.fromkeys([*results.levels(declaration.along), *extra]) if x not in left_out]
     if declaration.logarithmic:
         return {level: float(level) for level in levels}
-    if extra and all(level.replace(".", "", 1).isdigit() for level in levels):
+    if extra and all(map(_is_number, levels)):
         # The paper's levels among ours, in the order of their numbers.
         levels.sort(key=float)
     return {level: float(place) for place, level in enumerate(levels)}
@@ -166,7 +166,11 @@ def _lines(
 def named(group: str, factor: str, results: Results) -> str:
     """Return how a line is called; a level that is a bare number says of what."""
     label = results.label(group, factor)
-    return f"{factor.replace('_', ' ')} {label}" if factor and label.replace(".", "", 1).isdigit() else label
+    return f"{factor.replace('_', ' ')} {label}" if factor and _is_number(label) else label
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "", 1).isdigit()
 
 
 def _shifted(position: float, shift: float, logarithmic: bool) -> float:

@@ -85,10 +85,7 @@ def time_steps(
         gpu=gpu_sampler_for(device.name),
         progress=run.progress,
     )
-    for name, table in (
-        ("latency", result.samples), ("rounds", result.rounds), ("probes", result.probes),
-        ("warmup", result.warmup_samples),
-    ):  # fmt: skip
+    for name, table in result.tables().items():
         run.samples(name, table)
     (run.files / "timing.json").write_text(json.dumps(result.record(), indent=1))
     records = []

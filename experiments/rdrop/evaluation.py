@@ -96,26 +96,21 @@ class Evaluation:
         return examples.targets.to(self.device)
 
 
-def readings(course: Sequence[Mapping[str, Any]], model: int) -> dict[str, float]:
+def readings(course: Sequence[Mapping[str, Any]], model: int, by: str = "validation_accuracy") -> dict[str, float]:
     """Return a model's metrics at its best step, and at the last one with ``_last`` behind the name.
 
-    Best is the evaluation with the highest validation accuracy, the first of equals: as the paper keeps the checkpoint
-    that is best on validation data.
+    Best is the evaluation with the highest metric ``by``, the first of equals: as the paper keeps the checkpoint that
+    is best on validation data.
     """
     own = [row for row in course if row["model"] == model]
-    best = max(own, key=lambda row: row["validation_accuracy"])
+    best = max(own, key=lambda row: row[by])
     found = {name: value for name, value in best.items() if name not in ("model", "step")}
     last = {f"{name}_last": value for name, value in own[-1].items() if name not in ("model", "step")}
     return {"best_step": best["step"], **found, **last}
 
 
-def nothing(names: Sequence[str] = ("accuracy", "nll", "ece", "inconsistency")) -> dict[str, float]:
+def nothing(
+    names: Sequence[str] = ("accuracy", "nll", "ece", "inconsistency"), by: str = "validation_accuracy"
+) -> dict[str, float]:
     """Return NaN for what a diverged training would have been judged by."""
-    return {f"{name}{end}": math.nan for name in names for end in ("", "_last")} | {"validation_accuracy": math.nan}
-
-
-def evaluation_drawer(
-    stream: Stream, sites: Mapping[str, Sequence[int]], rate: float, passes: int
-) -> MaskDrawer | None:
-    """Return what draws the masks of an evaluation; None where there is no dropout."""
-    return MaskDrawer(stream, sites, [rate] * passes) if rate > 0 else None
+    return {f"{name}{end}": math.nan for name in names for end in ("", "_last")} | {by: math.nan}

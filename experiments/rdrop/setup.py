@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from baselines.regimes import DOUBLED_BATCH, PLAIN, TWICE_THE_STEPS, Regime
 from experiments.rdrop.conventions import ConventionName
 from experiments.rdrop.data_settings import ClassificationSettings, TextFilesSettings
 from experiments.rdrop.dropout import MaskDrawer, sites_of
-from experiments.rdrop.evaluation import CHUNK, Evaluation, evaluation_drawer, nothing, readings
+from experiments.rdrop.evaluation import CHUNK, Evaluation, nothing, readings
 from experiments.rdrop.fit import require_fit
 from experiments.rdrop.model_settings import HuggingFaceSettings, ModelSettings
 from experiments.rdrop.models import SmallModel, build_small_model
@@ -57,22 +58,17 @@ class Setup:
     download: bool
 
     @property
-    def regime(self) -> Regime:
-        return regime_of(self.alpha)
-
-    @property
     def training(self) -> Training:
-        plain = isinstance(self.alpha, str)
-        return Training(
-            steps=self.steps * self.regime.steps,
+        return training_of(
+            self.alpha,
+            self.steps,
+            self.evaluations,
             batch_size=self.batch_size,
-            passes=self.regime.passes if plain else self.passes,
-            alpha=0.0 if isinstance(self.alpha, str) else self.alpha,
+            passes=self.passes,
+            every=self.every,
             optimiser=self.optimiser,
             convention=self.convention,
             label_smoothing=self.label_smoothing,
-            every=1 if plain else self.every,
-            evaluate=max(1, self.steps // self.evaluations),
         )
 
 
@@ -80,6 +76,22 @@ def regime_of(alpha: float | str) -> Regime:
     """Return how often a step passes over its examples, and how long is trained: ``plain``, ``twice`` or R-Drop."""
     named = {"plain": PLAIN, "twice": TWICE_THE_STEPS}
     return named[alpha] if isinstance(alpha, str) else DOUBLED_BATCH
+
+
+def training_of(
+    alpha: float | str, steps: int, evaluations: int, *, passes: int = 2, every: int = 1, **more: Any
+) -> Training:
+    """Return how long, and by what loss, is trained at an alpha: ``passes`` and ``every`` are R-Drop's alone.
+
+    Args:
+        evaluations: over ``steps``, at equal distances.
+        more: what else a ``Training`` is given.
+    """
+    regime = regime_of(alpha)
+    more |= {"steps": steps * regime.steps, "evaluate": max(1, steps // evaluations)}
+    if isinstance(alpha, str):
+        return Training(passes=regime.passes, alpha=0.0, **more)
+    return Training(passes=passes, alpha=alpha, every=every, **more)
 
 
 def train_setup(run: Run, setup: Setup) -> list[dict[str, Any]]:
@@ -104,17 +116,17 @@ def train_setup(run: Run, setup: Setup) -> list[dict[str, Any]]:
     device = torch.device(run.device)
     task = task_of(run, setup)
     models, stack = stack_of(run, setup, task, device)
-    small = isinstance(models[0], SmallModel)
+    small, training = isinstance(models[0], SmallModel), setup.training
     sites = sites_of(models[0])
     rate = setup.dropout or 0.0
-    rates = [rate] + [rate if setup.second_dropout is None else setup.second_dropout] * (setup.training.passes - 1)
+    rates = [rate] + [rate if setup.second_dropout is None else setup.second_dropout] * (training.passes - 1)
     drawers = None
     if small and max(rates) > 0:
         drawers = [MaskDrawer(run.stream("dropout").child(seed), sites, rates) for seed in setup.seeds]
     evaluation = Evaluation(
         task.validation,
         task.test,
-        evaluation_drawer(run.stream("eval"), sites, rate, DROPOUT_PASSES) if small else None,
+        MaskDrawer(run.stream("eval"), sites, [rate] * DROPOUT_PASSES) if small and rate > 0 else None,
         passes=DROPOUT_PASSES,
         own_dropout=None if small else run.stream("eval"),
         noisy={f"noise_{amount:g}": corrupted(task, amount, run.stream("eval").seed) for amount in setup.input_noise},
@@ -130,7 +142,7 @@ def train_setup(run: Run, setup: Setup) -> list[dict[str, Any]]:
     outcome = train(
         stack,
         task.train,
-        setup.training,
+        training,
         orders,
         drawers,
         lambda done: evaluation(stack),
@@ -139,27 +151,29 @@ def train_setup(run: Run, setup: Setup) -> list[dict[str, Any]]:
         checkpoint=run.checkpoint,
         progress=run.progress,
     )
-    return _records(run, setup, models[0], outcome)
+    return _records(run, setup.seeds, training, models[0], outcome)
 
 
-def _records(run: Run, setup: Setup, model: nn.Module, outcome: Outcome) -> list[dict[str, Any]]:
+def _records(
+    run: Run, seeds: Sequence[int], training: Training, model: nn.Module, outcome: Outcome
+) -> list[dict[str, Any]]:
     """Return a record a seed, and keep the course over steps."""
     import pandas
 
     facts = {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "compute": setup.training.passes_in_all,
-        "steps": setup.training.steps,
+        "compute": training.passes_in_all,
+        "steps": training.steps,
     }
     if outcome.course:
         course = pandas.DataFrame(outcome.course)
-        course.insert(0, "seed", [str(setup.seeds[place]) for place in course.pop("model")])
+        course.insert(0, "seed", [str(seeds[place]) for place in course.pop("model")])
         run.samples("course", course)
     return [
         {**nothing(), "diverged_at": outcome.diverged[place], **facts}
         if place in outcome.diverged
         else {**readings(outcome.course, place), **facts}
-        for place in range(len(setup.seeds))
+        for place in range(len(seeds))
     ]
 
 

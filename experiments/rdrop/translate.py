@@ -54,9 +54,10 @@ def train_and_translate(
     import torch
 
     from experiments.data.procedural_translation import make_translation
-    from experiments.rdrop.setup import regime_of
+    from experiments.rdrop.evaluation import nothing, readings
+    from experiments.rdrop.setup import training_of
     from experiments.rdrop.stacks import OneByOne
-    from experiments.rdrop.training import Order, Training, train
+    from experiments.rdrop.training import Order, train
     from experiments.rdrop.translation import Translator, TranslatorShape, Vocabulary, best_state, bleu, encoded
     from harness.errors import UserError
 
@@ -69,15 +70,8 @@ def train_and_translate(
     shape = TranslatorShape(width, layers, heads, feed_forward)
     model = Translator(shape, len(vocabulary), longest, dropout, run.stream("init"))
     stack = OneByOne([model], optimiser, device)
-    regime = regime_of(alpha)
-    training = Training(
-        steps=steps * regime.steps,
-        batch_size=batch_size,
-        passes=regime.passes,
-        alpha=0.0 if isinstance(alpha, str) else alpha,
-        optimiser=optimiser,
-        label_smoothing=label_smoothing,
-        evaluate=max(1, steps // evaluations),
+    training = training_of(
+        alpha, steps, evaluations, batch_size=batch_size, optimiser=optimiser, label_smoothing=label_smoothing
     )
 
     def score(part: str, beams: int) -> float:
@@ -92,7 +86,7 @@ def train_and_translate(
             with run.stream("eval").as_torch_default():
                 row["inconsistency"] = _divergence(stack, parts["test"], device)
         if row["validation_bleu"] > best["bleu"]:
-            best.update(bleu=row["validation_bleu"], step=done, state=best_state(model))
+            best.update(bleu=row["validation_bleu"], state=best_state(model))
         return [row]
 
     try:
@@ -120,14 +114,15 @@ def train_and_translate(
         course = pandas.DataFrame(outcome.course).drop(columns="model")
         run.samples("course", course)
     if 0 in outcome.diverged:
-        nothing = {f"{name}{end}": math.nan for name in ("bleu", "nll", "inconsistency") for end in ("", "_last")}
-        return {**nothing, "validation_bleu": math.nan, "diverged_at": outcome.diverged[0], **facts}
-    last = {f"{name}_last": value for name, value in outcome.course[-1].items() if name not in ("step", "model")}
+        return {
+            **nothing(("bleu", "nll", "inconsistency"), "validation_bleu"),
+            "diverged_at": outcome.diverged[0],
+            **facts,
+        }
     bleu_last = score("test", beams)
     model.load_state_dict(best["state"])
-    own = next(row for row in outcome.course if row["step"] == best["step"])
-    at_best = {name: value for name, value in own.items() if name not in ("step", "model")}
-    return {"best_step": best["step"], "bleu": score("test", beams), "bleu_last": bleu_last, **at_best, **last, **facts}
+    found = readings(outcome.course, 0, "validation_bleu")
+    return {"bleu": score("test", beams), "bleu_last": bleu_last, **found, **facts}
 
 
 def _likelihood(stack: OneByOne, examples: Examples, device: Any) -> dict[str, float]:

@@ -150,12 +150,8 @@ def _keep(run: Run, result: TimingResult) -> None:
     """Keep the raw tables, the rules of the run and the state of torch with the attempt."""
     from harness.measure.torch_state import describe_torch
 
-    run.samples("latency", result.samples)
-    run.samples("rounds", result.rounds)
-    run.samples("probes", result.probes)
-    run.samples("warmup", result.warmup_samples)
-    if not result.gpu.empty:
-        run.samples("gpu", result.gpu)
+    for name, table in result.tables().items():
+        run.samples(name, table)
     document = {"timing": result.record(), "torch": describe_torch(load=True)}
     (run.files / "timing.json").write_text(json.dumps(document, indent=1))
 

@@ -75,6 +75,11 @@ class TimingResult:
         """The machine's ceilings in this run by probe name (GFLOP/s, GB/s)."""
         return self.busy.reference
 
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Return the raw tables by the names under which trials keep them; ``gpu`` only where one was looked at."""
+        named = {"latency": self.samples, "rounds": self.rounds, "probes": self.probes, "warmup": self.warmup_samples}
+        return named if self.gpu.empty else {**named, "gpu": self.gpu}
+
     def record(self) -> dict[str, Any]:
         """Return all but the tables as JSON-able values; an infinite half-width becomes None."""
         stop = asdict(self.stop) | {"sentence": self.stop.sentence}

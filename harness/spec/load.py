@@ -102,8 +102,9 @@ def _claims(spec: SpecModel, source: Source, registry: dict[str, RegisteredClaim
     for c in found:
         if c.claim.reading is not None and spec.select is None:
             raise c.source.error((*c.location, "reading"), "asks for a reading, but the spec has no 'select'")
-        known = sorted({*names, *registry})
-        if c.claim.beside and (c.claim.beside not in known or c.claim.beside == c.claim.id):
+        there = c.claim.beside in names or c.claim.beside in registry
+        if c.claim.beside and (not there or c.claim.beside == c.claim.id):
+            known = sorted({*names, *registry})
             message = f"no other claim '{c.claim.beside}'{nearest(c.claim.beside, known)} (known: {listed(known)})"
             raise c.source.error((*c.location, "beside"), message)
     for name in names:
