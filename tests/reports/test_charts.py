@@ -10,7 +10,7 @@ import numpy
 import pandas
 import pytest
 import yaml
-from matplotlib.figure import Figure
+from drawn import axes_of
 from scipy import stats
 from support import Workplace
 
@@ -94,24 +94,8 @@ def test_a_table_of_another_reading_pools_what_its_rows_leave_open(results: Resu
     assert table.rows[1][1].value == pytest.approx(expected.mean())
 
 
-def axes_of(monkeypatch: pytest.MonkeyPatch, results: Results, index: int) -> list[Any]:
-    """Draw a declared picture, and return the axes that it was drawn on."""
-    seen: list[Figure] = []
-    keep = charts.canvas
-
-    def canvas(*arguments: Any, **options: Any) -> Any:
-        figure, axes = keep(*arguments, **options)
-        seen.append(figure)
-        return figure, axes
-
-    monkeypatch.setattr(charts, "canvas", canvas)
-    picture = draw(results.declaration.pictures[index], results)
-    assert picture is not None and picture.svg.startswith("<svg")
-    return list(seen[0].axes)
-
-
 def test_curves_show_means_intervals_and_the_papers_figures(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
-    (axis,) = axes_of(monkeypatch, results, 0)
+    (axis,) = axes_of(monkeypatch, charts, results, 0)
     bars = {container.get_label(): container for container in axis.containers}
     assert list(bars) == ["no head", "linear"]
     line = bars["linear"].lines[0]
@@ -126,7 +110,7 @@ def test_curves_show_means_intervals_and_the_papers_figures(results: Results, mo
 
 
 def test_effects_are_paired_by_replicate(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
-    (axis,) = axes_of(monkeypatch, results, 2)
+    (axis,) = axes_of(monkeypatch, charts, results, 2)
     line = axis.containers[0].lines[0]
     pairs = [
         values(results, "tuning", head="linear", width=8, rate=rate)
@@ -141,7 +125,7 @@ def test_effects_are_paired_by_replicate(results: Results, monkeypatch: pytest.M
 
 
 def test_a_grid_stands_beside_the_papers(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours, theirs = axes_of(monkeypatch, results, 3)
+    ours, theirs = axes_of(monkeypatch, charts, results, 3)
     texts = [text.get_text() for text in ours.texts]
     sample = values(results, "matched", head="linear", width=16)
     low, high = stats.ttest_1samp(sample, 0).confidence_interval(0.95)
@@ -176,6 +160,6 @@ def test_a_picture_of_an_unknown_kind_or_key_is_refused(tmp_path: Path, wrong: d
 
 
 def test_a_picture_may_leave_intervals_out(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
-    (axis,) = axes_of(monkeypatch, results, 1)
+    (axis,) = axes_of(monkeypatch, charts, results, 1)
     assert len(axis.lines) == 2 and all(not bar.has_yerr for bar in axis.containers)
     assert axis.get_title(loc="left") == "means over 2 replicates"

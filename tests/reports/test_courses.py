@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from matplotlib.figure import Figure
+from drawn import axes_of
 from scipy import stats
 from support import Workplace
 
@@ -74,21 +74,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
 @pytest.fixture(scope="module")
 def results(place: Workplace) -> Results:
     return collect(load_experiment(place.folder / "trained.yaml"), "laptop", Store(place.folder / "results"))
-
-
-def axes_of(monkeypatch: pytest.MonkeyPatch, module: Any, results: Results, index: int) -> list[Any]:
-    seen: list[Figure] = []
-    keep = module.canvas
-
-    def canvas(*arguments: Any, **options: Any) -> Any:
-        figure, axes = keep(*arguments, **options)
-        seen.append(figure)
-        return figure, axes
-
-    monkeypatch.setattr(module, "canvas", canvas)
-    picture = draw(results.declaration.pictures[index], results)
-    assert picture is not None and picture.svg.startswith("<svg")
-    return list(seen[0].axes)
 
 
 def test_a_course_is_averaged_within_a_replicate_and_then_over_replicates(
