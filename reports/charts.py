@@ -32,8 +32,9 @@ def draw_curves(declaration: CurvesPicture, results: Results) -> Figure | None:
     if not lines:
         return None
     across = {level_name(level) for level in declaration.across}
-    curves = {group: {a: m for a, m in means.items() if a not in across} for group, means in lines.items()}
-    figure = _lines(declaration, results, curves, declaration.published, across)
+    left_out = across | {level_name(level) for level in declaration.without}
+    curves = {group: {a: m for a, m in means.items() if a not in left_out} for group, means in lines.items()}
+    figure = _lines(declaration, results, curves, declaration.published, left_out)
     for index, (group, means) in enumerate(lines.items()):
         for place, level in enumerate(level for level in results.levels(declaration.along) if level in across):
             if level in means:

@@ -123,6 +123,7 @@ class CurvesPicture(_Chart):
     by: str = ""
     logarithmic: bool = Field(default=False, description="the factor's levels are numbers, on a log scale")
     across: tuple[Scalar, ...] = Field(default=(), description="levels of 'along' that are drawn as lines across")
+    without: tuple[Scalar, ...] = Field(default=(), description="levels of 'along' that are not drawn")
     published: PublishedCurves | None = None
 
 

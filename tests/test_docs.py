@@ -40,3 +40,16 @@ def test_every_file_that_a_page_links_to_is_there() -> None:
     for page in [DOCS.parent / "README.md", *DOCS.glob("*.md")]:
         for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             assert link.startswith("http") or (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_page_of_claims_has_every_registered_claim_as_it_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new or reworded claim fails here until ``make claims`` has written the page anew."""
+    from reports.registry import registered
+    from reports.registry_page import claim_cell
+
+    monkeypatch.chdir(DOCS.parent)
+    path = DOCS / "claims.md"
+    assert path.is_file(), "docs/claims.md is missing; 'make claims' writes it"
+    rows = {line.split(" | ")[0].removeprefix("| ") for line in path.read_text().splitlines()}
+    missing = [entry.claim.id for entry in registered(())[0] if claim_cell(entry.claim) not in rows]
+    assert not missing, f"docs/claims.md lacks these as they are registered now; 'make claims' writes it: {missing}"

@@ -44,9 +44,8 @@ def made_once(
     Raises:
         UserError: the cache's folder cannot be written.
     """
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    home = cache_folder() / f"{source}-{digest[:32]}"
-    target = home / ENTRY
+    target = entry_of(source, identity)
+    home = target.parent
     if is_whole(target):
         return target
     with _alone(home):
@@ -58,6 +57,12 @@ def made_once(
         with _explained(home), folder_written_once(target) as folder:
             write(content, folder)
     return target
+
+
+def entry_of(source: str, identity: Mapping[str, Any]) -> Path:
+    """Return the folder in which an entry lies, or would lie."""
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return cache_folder() / f"{source}-{digest[:32]}" / ENTRY
 
 
 def is_whole(target: Path) -> bool:

@@ -13,7 +13,7 @@ from harness.plan.trials import expand
 from harness.spec.arms import check_arms
 from harness.spec.find import all_experiments, find_experiment
 from harness.spec.load import Experiment
-from harness.spec.models import SpecModel
+from harness.spec.profiles import JudgedSpec
 
 
 @click.command("check")
@@ -22,7 +22,7 @@ from harness.spec.models import SpecModel
 def check_command(specs: tuple[str, ...], schema: bool) -> None:
     """Check specs and their claims: all of them, or those named (names, files or folders)."""
     if schema:
-        click.echo(json.dumps(SpecModel.model_json_schema(), indent=2))
+        click.echo(json.dumps(JudgedSpec.model_json_schema(), indent=2))
         return
     experiments = [found for spec in specs for found in _named(spec)] if specs else all_experiments()
     problems = []

@@ -88,7 +88,8 @@ def power_line(power: PlannedPower, design: Design) -> str:
     """Return what a plan can find for one claim, in one line."""
     claim = next(r.claim for r in design.experiment.claims if r.claim.id == power.claim)
     if power.sd is None:
-        return f"{power.claim}: {power.problem or 'not known: no earlier attempts, no pilot, no declared spread'}"
+        unknown = power.unknown or "not known: no earlier attempts, no pilot, no declared spread"
+        return f"{power.claim}: {power.problem or unknown}"
     size = f"a factor of {power.mde:.3g}" if isinstance(claim, RatioClaim) else f"{power.mde:.3g} {claim.unit}".rstrip()
     text = f"{power.claim}: {power.units} units find {size} from the threshold in 80 of 100 cases"
     text += f" (sd {power.sd:.3g} from {power.sd_from}; level {power.level:.3g})"

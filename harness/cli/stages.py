@@ -6,6 +6,7 @@ import click
 
 from harness.cli.options import Selection
 from harness.errors import UserError
+from harness.plan.lock import accepted_before
 from harness.plan.selection import freeze
 from harness.plan.state import PlanState, TrialState, due, predicted_seconds
 
@@ -85,12 +86,18 @@ def saving(selection: Selection) -> str:
 def refuse_undecidable(selection: Selection, *, allowed: bool) -> list[str]:
     """Return the confirmatory claims that the plan can hardly decide, if running it all the same is ``allowed``.
 
+    A plan that was accepted goes on where it stopped: what its own first trials say of the spread is no reason to ask
+    again.
+
     Raises:
         UserError: there are such claims, nothing is decided yet, and it is not allowed.
     """
     state = selection.state
     if not state.design.experiment.claims or state.looks_made():
         return []
+    accepted = accepted_before(state, selection.store)
+    if accepted is not None:
+        return accepted
     from harness.verdicts.planned_power import planned_power, undecidable
 
     unsure = undecidable(planned_power(state))

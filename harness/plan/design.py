@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import UserError, listed, nearest
 from harness.plan.device import resolve_device
+from harness.plan.judged import judged_under
 from harness.spec.load import Experiment
 from harness.spec.models import (
     ALL_STREAMS,
@@ -56,6 +57,7 @@ class Factor:
 class Design:
     """What will run: everything that the trials of one spec and profile follow from.
 
+    ``experiment`` has the claims as this profile judges them, which everything that reads a plan goes by.
     ``looks`` are the numbers of replicates after which claims are judged, the last one being ``replicates``; a sweep
     without declared looks has that one. ``overrides`` is what the command line changed, for people and for locks.
     """
@@ -139,7 +141,7 @@ def make_design(
             fixed[key] = checker.fixed(None, key, value)
     checker.required({*factors, *fixed})
     return Design(
-        experiment,
+        judged_under(experiment, name),
         function,
         name,
         chosen,

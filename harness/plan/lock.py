@@ -83,6 +83,15 @@ def deviations(state: PlanState, store: Store) -> list[str]:
     return found
 
 
+def accepted_before(state: PlanState, store: Store) -> list[str] | None:
+    """Return the claims that this very plan was accepted with as underpowered when it was locked; None without that."""
+    for lock in reversed(_read(_folder(store, state.design))):
+        underpowered = lock.get("underpowered", [])
+        if _digest(lock) == _digest(describe(state, underpowered)):
+            return list(underpowered)
+    return None
+
+
 def underpowered_claims(state: PlanState, store: Store) -> list[str]:
     """Return the claims that were run although the plan said that the design could hardly decide them."""
     return sorted({name for lock in _read(_folder(store, state.design)) for name in lock.get("underpowered", ())})

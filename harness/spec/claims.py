@@ -111,9 +111,9 @@ class _Compared(Directed):
     items: Items | None = None
 
     @model_validator(mode="after")
-    def _items_pair(self) -> _Compared:
-        if self.items is not None and self.pairing == "unpaired":
-            raise ValueError("items pair by themselves: 'pairing' cannot be 'unpaired' beside 'items'")
+    def _items_fit(self) -> _Compared:
+        if self.items is not None and (problem := items_problem(self)):
+            raise ValueError(problem)
         return self
 
     def arms(self) -> dict[str, Arm]:
@@ -180,6 +180,8 @@ class ValueClaim(ClaimBase):
             raise ValueError("a value claim needs 'published', 'at_least' or 'at_most'")
         if bool(self.stages) != bool(self.samples):
             raise ValueError("a share of stages needs both 'samples' and 'stages'")
+        if self.items is not None and (problem := items_problem(self)):
+            raise ValueError(problem)
         return self
 
     def arms(self) -> dict[str, Arm]:
@@ -318,6 +320,20 @@ FORMS: dict[str, type[ClaimBase]] = {
     "value": ValueClaim,
     "crossing": CrossingClaim,
 }
+
+
+def may_have_items(claim: ClaimBase) -> bool:
+    """Say whether a claim is of a form that can be judged over test items: neither a count nor about timings."""
+    return "items" in type(claim).model_fields and not claim.exact and getattr(claim, "samples", None) is None
+
+
+def items_problem(claim: ClaimBase) -> str:
+    """Say why a claim cannot be judged over test items though its form could; empty where it can."""
+    if getattr(claim, "pairing", "paired") == "unpaired":
+        return "items pair by themselves: 'pairing' cannot be 'unpaired' beside 'items'"
+    if claim.pool.rule != "mean":
+        return f"items of all settings are averaged: 'pool' cannot have the rule '{claim.pool.rule}' beside 'items'"
+    return ""
 
 
 class ClaimsFile(Strict):

@@ -161,7 +161,8 @@ class Items(Strict):
     """Outcomes of single test items, for a model on a fixed test set: the randomness is items and classes.
 
     ``table`` is a sample table of the trial with a row for each item and arm: ``item``, ``cluster`` (the class that
-    items are resampled by), a column for each blocked factor, and the claim's metric.
+    items are resampled by), a column for each blocked factor, and the claim's metric. ``item`` and ``cluster`` may each
+    name an unblocked factor instead: then its level is the item, or the cluster, of all rows of a trial.
     """
 
     table: str = Field(min_length=1)

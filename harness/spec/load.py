@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import UserError, listed, nearest
 from harness.spec.claims import FORMS, Claim, ClaimsFile
-from harness.spec.models import SpecModel
+from harness.spec.profiles import JudgedSpec
 from harness.spec.signature import TrialFunction, resolve
 from harness.spec.validation import sentence, validated
 from harness.spec.yaml_source import Location, Source, read_yaml
@@ -36,7 +36,7 @@ class Experiment:
     file says that the paper leaves out.
     """
 
-    spec: SpecModel
+    spec: JudgedSpec
     source: Source
     claims: tuple[RegisteredClaim, ...]
     registry: tuple[RegisteredClaim, ...] = ()
@@ -72,7 +72,7 @@ def load_experiment(path: Path) -> Experiment:
     source = read_yaml(path)
     if isinstance(source.data, dict) and "experiment" not in source.data and "claims" in source.data:
         raise source.error((), "is a file of claims, not an experiment; name a file with the key 'experiment'")
-    spec = validated(SpecModel, source)
+    spec = validated(JudgedSpec, source)
     path = source.path.parent / (spec.claims_file or "claims.yaml")
     file = ClaimRegistry({}, ())
     if any(isinstance(entry, str) for entry in spec.claims):
@@ -83,7 +83,9 @@ def load_experiment(path: Path) -> Experiment:
     return Experiment(spec, source, claims, tuple(file.claims.values()), file.not_stated)
 
 
-def _claims(spec: SpecModel, source: Source, registry: dict[str, RegisteredClaim], path: Path) -> list[RegisteredClaim]:
+def _claims(
+    spec: JudgedSpec, source: Source, registry: dict[str, RegisteredClaim], path: Path
+) -> list[RegisteredClaim]:
     found = []
     for index, entry in enumerate(spec.claims):
         if isinstance(entry, dict):

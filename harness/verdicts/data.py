@@ -95,17 +95,25 @@ class RoundData:
 
 @dataclass(frozen=True)
 class ItemData:
-    """Outcomes of test items, (replicates, items), of one arm or of both, and the class of each item."""
+    """Outcomes of test items, (replicates, items), of one arm or of both, and the class of each item.
+
+    ``items`` says in words what the items are, ``cluster`` what one class is and ``clusters`` what several are;
+    ``one_set`` whether they are single items of one test set.
+    """
 
     replicates: numpy.ndarray
     classes: numpy.ndarray
     arms: tuple[numpy.ndarray, ...]
+    items: str = "items"
+    cluster: str = "class"
+    clusters: str = "classes"
+    one_set: bool = True
 
     def first(self, replicates: int) -> ItemData:
         return self._of(self.replicates < replicates)
 
     def _of(self, chosen: numpy.ndarray) -> ItemData:
-        return ItemData(self.replicates[chosen], self.classes, tuple(arm[chosen] for arm in self.arms))
+        return replace(self, replicates=self.replicates[chosen], arms=tuple(arm[chosen] for arm in self.arms))
 
     def leave_one_out(self) -> Iterator[tuple[str, ItemData]]:
         if len(self.replicates) > 1:
@@ -115,7 +123,7 @@ class ItemData:
         for name in dict.fromkeys(self.classes):
             keep = self.classes != name
             arms = tuple(arm[:, keep] for arm in self.arms)
-            yield f"class {name}", ItemData(self.replicates, self.classes[keep], arms)
+            yield f"{self.cluster} {name}", replace(self, classes=self.classes[keep], arms=arms)
 
     @property
     def values(self) -> numpy.ndarray:
@@ -131,7 +139,10 @@ class ItemData:
 
     def unit(self) -> str:
         replicates = f" and {len(self.replicates)} replicates" if len(self.replicates) > 1 else ""
-        return f"items, resampled by their {len(set(self.classes))} classes{replicates}"
+        count = len(set(self.classes))
+        if self.items == self.clusters:
+            return f"{count} {self.items}, each resampled as a whole{replicates}"
+        return f"{self.items}, resampled by their {count} {self.clusters}{replicates}"
 
 
 def _correlation(first: numpy.ndarray, second: numpy.ndarray) -> float | None:

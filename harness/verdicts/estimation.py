@@ -72,11 +72,13 @@ def _of_items(claim: ClaimBase, data: ItemData, other: bool) -> Estimate:
     items = claim.items  # type: ignore[attr-defined]
     values = items.scale * data.values
     if not len(data.replicates):
-        raise ValueError("no replicate has finished")
+        raise ValueError("no replicate has finished in every arm and setting")
     if other:
         return mean_estimate([float(values[:, data.classes == name].mean()) for name in dict.fromkeys(data.classes)])
     rate = data.arms[0]
-    if isinstance(claim, ValueClaim) and len(rate) == 1 and set(numpy.unique(rate)) <= {0.0, 1.0} and items.scale == 1:
+    # A rate over one test set is binomial; over several sets, how these differ belongs into the interval.
+    single = isinstance(claim, ValueClaim) and len(rate) == 1 and data.one_set and items.scale == 1
+    if single and set(numpy.unique(rate)) <= {0.0, 1.0}:
         return Wilson(int(rate.sum()), rate.shape[1])
     return _varied(clustered_draws(values, data.classes, generator_for(claim.id)))
 

@@ -15,8 +15,9 @@ from harness.spec.figures import Arm
 from harness.spec.models import level_name
 from harness.store.attempt import read_samples, sample_names
 from harness.verdicts.cells import Cells, curve_levels, gather_cells
-from harness.verdicts.data import CellData, Data, ItemData, RoundData
+from harness.verdicts.data import CellData, Data, RoundData
 from harness.verdicts.gates import failed_gates, recorded_gates
+from harness.verdicts.item_outcomes import UnequalItems, gather_items
 from harness.verdicts.observations import Fate, Observations, usable
 
 MINIMUM_ROUNDS = 6
@@ -86,7 +87,9 @@ def gather(claim: ClaimBase, observations: Observations) -> Evidence:
             problem = "the arms did not run interleaved in one trial, so their rounds do not pair"
             return Evidence(unequal=problem, trials=trials, arms=arms)
         try:
-            data: Data = _items(claim, counted) if of_items else _rounds(claim, counted, table)
+            data: Data = gather_items(claim, counted, observations) if of_items else _rounds(claim, counted, table)
+        except UnequalItems as error:
+            return Evidence(unequal=str(error), trials=trials, arms=arms)
         except (KeyError, TypeError) as error:
             return Evidence(
                 missing=f"the samples {table!r} lack what the claim reads: {error}", trials=trials, arms=arms
@@ -194,32 +197,3 @@ def unfit(data: Data) -> str:
     if not all(numpy.isfinite(group).all() for group in data.groups):
         return "a round has a time of zero, or lacks one of the stages"
     return ""
-
-
-def _items(claim: ClaimBase, counted: Sequence[TrialState]) -> ItemData:
-    """Return outcomes by replicate and item; items that some arm or replicate lacks are left out of all."""
-    items = claim.items  # type: ignore[attr-defined]
-    arms = list(claim.arms().values())
-    series: dict[tuple[int, int], pandas.Series] = {}
-    classes: dict[object, object] = {}
-    for entry in counted:
-        assert entry.counted is not None
-        samples = read_samples(entry.counted.folder, items.table)
-        for role, arm in enumerate(arms):
-            plain = {f: level_name(level) for f, level in entry.trial.arm.items()}
-            if any(f in plain and plain[f] != level_name(level) for f, level in arm.items()):
-                continue
-            chosen = samples
-            for factor in entry.trial.blocked:
-                if factor in arm:
-                    chosen = chosen[chosen[factor].astype(str) == level_name(arm[factor])]
-            series[entry.trial.replicate, role] = chosen.groupby(items.item)[claim.metric].mean()
-            classes.update(zip(chosen[items.item], chosen[items.cluster], strict=True))
-    whole = sorted({r for r, _ in series if all((r, role) in series for role in range(len(arms)))})
-    if not whole:
-        nothing = numpy.empty((0, 0))
-        return ItemData(numpy.empty(0, dtype=int), numpy.empty(0, dtype=object), (nothing,) * len(arms))
-    outcomes = pandas.concat([series[r, role] for r in whole for role in range(len(arms))], axis=1, join="inner")
-    values = outcomes.to_numpy(dtype=float).T.reshape(len(whole), len(arms), -1)
-    names = numpy.array([str(classes[item]) for item in outcomes.index], dtype=object)
-    return ItemData(numpy.array(whole), names, tuple(values[:, role, :] for role in range(len(arms))))

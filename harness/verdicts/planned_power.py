@@ -28,6 +28,7 @@ from harness.verdicts.statistics.power import (
 POWER = 0.80
 FEWEST_UNITS = 3
 """Units from which earlier attempts tell a standard deviation that a plan may count with."""
+UNKNOWN_ITEMS = "not known: it is judged over test items, and their spread shows only in outcomes"
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class PlannedPower:
     """What a plan can find for one claim.
 
     Attributes:
-        units: planned units of analysis (replicates or rounds); None where it is not known how many there will be.
+        units: planned units of analysis (replicates, rounds, items); None where it is not known how many there will be.
         level: the two-sided level at which the claim is decided if it comes first in its family.
         sd, sd_from: standard deviation of one unit's effect (for ratios: of its logarithm), and where it comes from.
         mde: the smallest distance from the threshold found in 80 of 100 cases; for a ratio, a factor.
@@ -44,8 +45,10 @@ class PlannedPower:
         expected_units: units used on average where looks may stop early.
         needed: replicates that decide in 80 of 100 cases; None where it is not known, or where none would.
         seconds: what the replicates still wanted for that would cost; None where it is not known.
-        decides: whether the power reaches 80 %; None where it is not known.
+        decides: whether the power reaches 80 %; None where it is not known, and over a fixed test set, whose size is no
+            choice of a plan.
         problem: why the plan cannot decide; empty where it can or where it is not known.
+        unknown: why nothing is known before there are results, where that is in the nature of the claim.
     """
 
     claim: str
@@ -63,6 +66,7 @@ class PlannedPower:
     seconds: float | None = None
     decides: bool | None = None
     problem: str = ""
+    unknown: str = ""
 
     def row(self) -> dict[str, Any]:
         """Return it as JSON data; what is not a finite number is null."""
@@ -107,6 +111,8 @@ def _power(
     before: Observations | None,
     seconds: float | None,
 ) -> PlannedPower:
+    if getattr(claim, "items", None) is not None:
+        return _power_over_items(claim, state, observations)
     design = state.design
     level = planned_level(design.experiment, claim)
     unit, source, each = _spread(claim, observations, before)
@@ -149,6 +155,28 @@ def _power(
     )
 
 
+def _power_over_items(claim: ClaimBase, state: PlanState, observations: Observations) -> PlannedPower:
+    """Return the power over a fixed test set, which only results of this very plan tell: one replicate may be enough.
+
+    What is declared under ``planning``, and what a pilot shows, is the spread of replicates or of other items.
+    """
+    level = planned_level(state.design.experiment, claim)
+    plain = PlannedPower(claim.id, claim.family, None, level)
+    if not state.design.profile.conclusive or _is_absent(claim, observations):
+        return plain
+    unit = _unit(claim, _data(claim, observations))
+    if unit is None:
+        return replace(plain, unknown=UNKNOWN_ITEMS)
+    mde = detectable_effect(unit.sd, unit.n, level, POWER)
+    known = replace(plain, units=unit.n, sd=unit.sd, sd_from=f"earlier attempts ({unit.n} items)", mde=mde)
+    effect, effect_from = _wanted(claim)
+    gaps = distances(claim, effect) if effect is not None else ()
+    if not gaps or min(gaps) <= 0:
+        return known
+    power, _ = _chance(claim, gaps, unit, (unit.n,), level, exact=False)
+    return replace(known, effect=effect, effect_from=effect_from, power=power)
+
+
 def _is_exact(looks: tuple[int, ...], each: int) -> bool:
     """Say whether the looks are judged at levels that are exact for t tests: where replicates are the unit."""
     return each == 1 and looks[0] >= 2
@@ -180,17 +208,23 @@ def _spread(
     timed = getattr(claim, "samples", None) is not None
     for source, each in ((observations, "earlier attempts"), (before, "the pilot")):
         data = _data(claim, source) if source is not None else None
-        if data is None:
-            continue
-        try:
-            unit = unit_of(estimate(claim, data))
-        except ValueError:
-            continue
-        if unit is not None and unit.n >= FEWEST_UNITS:
+        unit = _unit(claim, data)
+        if data is not None and unit is not None:
             return unit, f"{each} ({unit.n} units)", _units_each(data, unit)
     if claim.planning is not None and claim.planning.sd is not None:
         return Unit(claim.planning.sd, 0), f"declared: {claim.planning.reason}", None if timed else 1
     return None, "", None if timed else 1
+
+
+def _unit(claim: ClaimBase, data: Data | None) -> Unit | None:
+    """Return the unit behind an estimate from earlier attempts; None where there are too few to tell."""
+    if data is None:
+        return None
+    try:
+        unit = unit_of(estimate(claim, data))
+    except ValueError:
+        return None
+    return unit if unit is not None and unit.n >= FEWEST_UNITS else None
 
 
 def _units_each(data: Data, unit: Unit) -> int:

@@ -88,4 +88,4 @@ def _units(data: Data) -> int:
 
 
 def _other_name(data: Data) -> str:
-    return "Student's t over classes" if isinstance(data, ItemData) else "signed ranks (no normal law assumed)"
+    return f"Student's t over {data.clusters}" if isinstance(data, ItemData) else "signed ranks (no normal law assumed)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -154,6 +155,17 @@ def test_a_plan_that_can_hardly_decide_runs_if_asked_for_and_the_lock_says_so(ca
     [path] = (tmp_path / "results").glob("looking/locks/*/*.json")
     assert json.loads(path.read_text())["underpowered"] == ["c"]
     assert run(call).status == 0, "what is finished is not refused"
+
+
+def test_a_plan_that_was_accepted_goes_on_whatever_its_own_trials_say_of_the_spread(call: Call, tmp_path: Path) -> None:
+    planning = {"sd": 0.01, "effect": 0.5, "reason": "too hopeful"}
+    spec = {**UNDERPOWERED, "fixed": {"sd": 2.0, "effect": 0.5}, "claims": [{**CLAIM, "planning": planning}]}
+    assert run(call, spec).status == 0
+    shutil.rmtree(max((tmp_path / "results" / "looking" / "attempts").iterdir()))
+    again = run(call)
+    assert again.status == 0 and len(tried(tmp_path)) == 6, again.err
+    refused = run(call, {**spec, "replicates": 4})
+    assert refused.status == 2 and "can hardly decide" in refused.err, "another plan is asked anew"
 
 
 def test_exploratory_claims_are_never_refused(call: Call, tmp_path: Path) -> None:

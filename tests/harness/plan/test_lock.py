@@ -64,6 +64,19 @@ def planned(in_workplace: Callable[..., Path], store: Store) -> Callable[..., Pl
 Planned = Callable[..., PlanState]
 
 
+def test_what_a_profile_judges_over_is_part_of_the_plan(planned: Planned, store: Store) -> None:
+    def over(**items: Any) -> PlanState:
+        return planned(profiles={"laptop": {"fidelity": "paper", "items": {"table": "outcomes", **items}}})
+
+    lock_plan(over(), store)
+    assert deviations(over(), store) == []
+    assert deviations(over(scale=100), store) == [
+        "claim p.effect: items.scale was 1.0 when the plan was locked, and is 100.0"
+    ]
+    (changed,) = deviations(planned(), store)
+    assert changed.startswith("claim p.effect: items was {") and changed.endswith("and is nothing")
+
+
 def test_an_unchanged_plan_has_no_deviations(planned: Planned, store: Store) -> None:
     lock_plan(planned(), store)
     assert deviations(planned(), store) == []

@@ -1,0 +1,1 @@
+"""CLIP: prompts, ensembles, few-shot, shift and counting."""

@@ -1,0 +1,96 @@
+"""CLIP on one thread: its loss beside open_clip's, and a sweep of 200 sets of prompts beside plain arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy
+import pytest
+import torch
+from open_clip import ClipLoss
+from pytest_benchmark.fixture import BenchmarkFixture
+from torch import Tensor
+from torch.nn import functional
+
+from experiments.clip.loss import contrastive_loss
+from experiments.clip.prompt_settings import PromptSettings
+from experiments.clip.scoring import Encoded, Scorer
+from experiments.clip.templates import Subject, openai_templates
+from experiments.data import Dataset
+from harness.execution.streams import Stream
+
+DIMENSION, CLASSES, ITEMS, SCALE = 64, 100, 2000, 100.0
+LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {"ours": contrastive_loss, "open_clip": ClipLoss()}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def unit(*shape: int) -> Tensor:
+    return functional.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape))), dim=-1)
+
+
+@pytest.mark.parametrize("batch", [256, 2048])
+@pytest.mark.parametrize("name", list(LOSSES))
+@pytest.mark.benchmark(group="contrastive loss")
+def test_bench_contrastive_loss(benchmark: BenchmarkFixture, name: str, batch: int) -> None:
+    benchmark.group = f"contrastive loss, forward and backward, batch {batch}"
+    images = unit(batch, DIMENSION).requires_grad_()
+    texts = unit(batch, DIMENSION).flip(0).requires_grad_()
+    scale = torch.tensor(14.3, requires_grad=True)
+
+    def step() -> float:
+        value = LOSSES[name](images, texts, scale)
+        torch.autograd.grad(value, [images, texts, scale])
+        return float(value.detach())
+
+    found = benchmark.pedantic(step, rounds=5 if batch > 512 else 20, warmup_rounds=2)
+    assert found == pytest.approx(float(LOSSES["open_clip"](images, texts, scale).detach()), abs=1e-4)
+
+
+class Known:
+    """Vectors that are there already: what is left is the classification."""
+
+    scale = SCALE
+
+    def __init__(self, prompts: Tensor) -> None:
+        self._known = dict(zip(openai_templates(80), prompts, strict=True))
+
+    def images(self, dataset: Dataset, part: str) -> Tensor:
+        raise NotImplementedError
+
+    def prompts(self, templates: Sequence[str], rows: Sequence[Sequence[str]]) -> Tensor:
+        return torch.stack([self._known[template] for template in templates])[:, None]
+
+
+@pytest.mark.parametrize("name", ["ours", "plain arithmetic"])
+@pytest.mark.benchmark(group="200 sets of prompts")
+def test_bench_200_sets_of_prompts(benchmark: BenchmarkFixture, name: str) -> None:
+    images, prompts, labels = unit(ITEMS, DIMENSION), unit(80, CLASSES, DIMENSION), torch.arange(ITEMS) % CLASSES
+    draws = numpy.random.default_rng(0)
+    chosen = [draws.permutation(80)[: draws.integers(1, 81)] for _ in range(200)]
+    sets = [PromptSettings(templates=tuple(openai_templates(80)[index] for index in one)) for one in chosen]
+    subject = Subject("some set", tuple((f"class {place}",) for place in range(CLASSES)))
+    items = Encoded(images, labels)
+
+    def ours() -> list[float]:
+        scorer = Scorer(Known(prompts), subject, items, items)
+        scorer.prepare({str(number): settings for number, settings in enumerate(sets)})
+        return [scorer.score(settings, Stream("bench")).accuracy for settings in sets]
+
+    def plain() -> list[float]:
+        found = []
+        for one in chosen:
+            classifier = functional.normalize(prompts[torch.from_numpy(one)].mean(0), dim=1)
+            logits = SCALE * images @ classifier.T
+            functional.cross_entropy(logits, labels, reduction="none")
+            found.append(100 * float((logits.argmax(1) == labels).double().mean()))
+        return found
+
+    found = benchmark.pedantic({"ours": ours, "plain arithmetic": plain}[name], rounds=5, warmup_rounds=1)
+    assert found == pytest.approx(plain(), abs=0.11)
