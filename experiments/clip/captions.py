@@ -9,6 +9,7 @@ polysemous   = phrase(name of a class drawn at random)
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -66,6 +67,8 @@ OTHER_SENSES = (
 )
 CHOICES = ("plain", "template", "omitted", "distractor", "place", "polysemy", "alone", "sense")
 """What is chosen for a caption, by a stream each."""
+GRAMMAR = "a an on background these are"
+"""Words that stand in no template."""
 GENERIC = "thing"
 """What a label that is left out is replaced by."""
 MAIN = {"coloured-digits": "digit", "scenes": "shape", "glyphs": "letter"}
@@ -82,11 +85,7 @@ class Templates:
 
 def all_templates() -> tuple[str, ...]:
     """Return every template of the grammar but the default one, in a fixed order, each once."""
-    made = (
-        frame.format(medium=medium, adjective=adjective)
-        for frame, medium, adjective in itertools.product(FRAMES, MEDIA, ADJECTIVES)
-    )
-    return tuple(template for template in dict.fromkeys(made) if template != DEFAULT_TEMPLATE)
+    return tuple(template for frame in FRAMES for template in _of_frame(frame))
 
 
 def draw_templates(settings: CaptionSettings, stream: Stream) -> Templates:
@@ -100,7 +99,9 @@ def draw_templates(settings: CaptionSettings, stream: Stream) -> Templates:
 
 
 def _of_frame(frame: str) -> list[str]:
-    made = (frame.format(medium=medium, adjective=adjective) for medium in MEDIA for adjective in ADJECTIVES)
+    made = (
+        with_articles(frame.format(medium=medium, adjective=adjective)) for medium in MEDIA for adjective in ADJECTIVES
+    )
     return [template for template in dict.fromkeys(made) if template != DEFAULT_TEMPLATE]
 
 
@@ -126,7 +127,7 @@ def write_captions(
     }
     chance = {name: stream.child(name).numpy.random(count) for name in (*CHOICES, "which", "of what")}
     mention = {name: stream.child(f"mention {name}").numpy.random((count, 3)) for name in (*words, "hue")}
-    several = part.factors["count"] if "count" in words and len(words["count"]) > 1 else None
+    counts = part.factors["count"] if "count" in words else None
     other = [names[0] for factor in words if factor != "background" for names in words[factor]]
     found = []
     for row in range(count):
@@ -134,19 +135,22 @@ def write_captions(
         sense = OTHER_SENSES[int(drawn["sense"] * len(OTHER_SENSES))].format(other[int(drawn["of what"] * len(other))])
         polysemous = drawn["polysemy"] < settings.polysemy
         if polysemous and drawn["alone"] < settings.polysemy_alone:
-            found.append(sense)
+            found.append(with_articles(sense))
             continue
         said = {name: _said(name, words, part, mention, row, settings) for name in words}
         if "hue" in part.factors and source == "glyphs":
             hue = HUES[int(((float(part.factors["hue"][row]) + 30) % 360) // 60)]
-            said["colour"] = hue if mention["hue"][row, 0] >= settings.attributes_omitted else ""
-        if several is None:
+            omit = "hue" in settings.never or mention["hue"][row, 0] < settings.attributes_omitted
+            said["colour"] = "" if omit else hue
+        if len(words.get("count", ())) < 2:
             said.pop("count", None)
-        many = several is not None and information["count"].values[int(several[row])] != "one"
+        many = counts is not None and information["count"].values[int(counts[row])] != "one"
         phrase, article = _noun_phrase(source, said, drawn["omitted"] < settings.omitted, many)
         text = phrase
         if drawn["plain"] >= settings.plain:
-            text = _filled(templates[int(drawn["template"] * len(templates))], phrase, article)
+            text = _filled(
+                templates[int(drawn["template"] * len(templates))], phrase, said.get("count", ""), article, many
+            )
         noise = []
         if drawn["distractor"] < settings.distractors:
             noise.append(DISTRACTORS[int(drawn["which"] * len(DISTRACTORS))])
@@ -154,7 +158,7 @@ def write_captions(
             noise.append(sense)
         for piece in noise:
             text = f"{piece} {text}" if drawn["place"] < 0.5 else f"{text} {piece}"
-        found.append(text)
+        found.append(with_articles(text))
     return tuple(found)
 
 
@@ -185,16 +189,33 @@ def _noun_phrase(source: str, said: Mapping[str, str], omitted: bool, many: bool
     return (f"{phrase} on {with_article(ground)} background" if ground else phrase), not many and count != "one"
 
 
-def _filled(template: str, phrase: str, article: bool) -> str:
-    """Return a template with a noun phrase in it."""
-    if "a {}" in template:
-        return template.replace("a {}", with_article(phrase) if article else phrase)
-    return template.format(phrase)
+def _filled(template: str, phrase: str, count: str, article: bool, many: bool) -> str:
+    """Return a template with a noun phrase in it, with the article, the verb and the order of words that go with it."""
+    if not article:
+        adjective = re.search(r"\b(a|this) (\w+) \{\}", template)
+        if adjective:
+            # "These two nice red stars": the number stands before the template's adjective.
+            before = "" if adjective[1] == "a" else "these" if many else "this"
+            words = [before, count, adjective[2], phrase.removeprefix(f"{count} " if count else "")]
+            template, phrase = template.replace(adjective[0], "{}"), " ".join(word for word in words if word)
+        template = template.replace("a {}", "{}")
+    if many:
+        template = re.sub(r"\b(here|there) is ", r"\1 are ", template)
+    return template.replace("{}", phrase)
+
+
+def with_articles(text: str) -> str:
+    """Return a text whose "a" is "an" where the next word asks for it, and the other way round."""
+    return re.sub(r"\ban? (?=(\w+))", lambda found: "an " if _takes_an(found[1]) else "a ", text)
+
+
+def _takes_an(word: str) -> bool:
+    return word[0] in "aeiou" and word not in ("one", "uniform")
 
 
 def all_words(source: str) -> tuple[str, ...]:
     """Return every word, sorted, that captions of a source or the grammar's own templates can hold."""
-    texts = [*all_templates(), DEFAULT_TEMPLATE, *DISTRACTORS, *OTHER_SENSES, GENERIC, "an on background", *HUES]
+    texts = [*all_templates(), DEFAULT_TEMPLATE, *DISTRACTORS, *OTHER_SENSES, *HUES, GENERIC, plural(GENERIC), GRAMMAR]
     for names in NAMES[source].values():
         texts += [word for words in names.values() for name in words for word in (name, plural(name))]
     return tuple(sorted({word for text in texts for word in split(text)}))

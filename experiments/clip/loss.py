@@ -21,5 +21,5 @@ def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor | float) -> Te
     if images.shape != texts.shape or images.ndim != 2 or not len(images):
         raise ValueError(f"images {tuple(images.shape)} and texts {tuple(texts.shape)} must be pairs of vectors")
     logits = scale * (images @ texts.T)
-    matched = logits.diagonal().mean()
-    return 0.5 * (torch.logsumexp(logits, 1).mean() + torch.logsumexp(logits, 0).mean()) - matched
+    matched = torch.log_softmax(logits, 1).diagonal() + torch.log_softmax(logits, 0).diagonal()
+    return -0.5 * matched.mean()

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from experiments.clip.template_files import checked_template
+from experiments.clip.template_files import PLACEHOLDER, checked_template
 
 TemplateSet = Literal["bare", "default", "held-out", "training", "specific", "openai-80", "openai-7", "set"]
 
@@ -42,6 +42,8 @@ class PromptSettings(BaseModel):
                 raise ValueError("'templates' is an empty list; give one template at least")
             for template in self.templates:
                 checked_template(template)
+        if isinstance(self.templates, str) and PLACEHOLDER in self.templates:
+            raise ValueError(f"a single template is a list of one: ['{self.templates}']")
         if self.subsets > 1 and self.count is None:
             raise ValueError("'subsets' needs 'count': how many templates one has")
         if self.weights != "uniform" and self.combine == "each":

@@ -119,9 +119,10 @@ def unseen_is_there(
     """
     require_unseen(task, reader, model, captions, supervised)
     dataset = _opened(data, data_root, download)
-    _require_pairs(dataset, task, withheld)
     if "zero-shot" in reader.values():
         _require_encoder(dataset, model, data_root, download)
+    _require_pairs(dataset, task, withheld)
+    if "zero-shot" in reader.values():
         for settings in task.values():
             factor = settings.factor if isinstance(settings, AttributeSettings) else dataset.label
             _require_templates(dataset, factor, [settings.prompts or prompts], model, captions, data_root)

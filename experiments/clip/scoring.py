@@ -63,20 +63,19 @@ class Scorer:
         Raises:
             UserError: templates that the subject does not have, or fewer than a subset needs.
         """
-        templates = self._subject.templates(settings)
-        prompts = self._encode(templates, settings.names)
+        prompts = self._encode(self._subject.templates(settings), settings.names)
         if settings.count is None:
-            return self._combined(settings, prompts)
+            return self._combined(settings, prompts.flatten(0, 1))
         if settings.count > len(prompts):
             raise UserError(f"'count' asks for {settings.count} of {len(prompts)} templates; ask for fewer")
         draws = stream.numpy
         chosen = [draws.permutation(len(prompts))[: settings.count] for _ in range(settings.subsets)]
-        return averaged([self._combined(settings, prompts[torch.from_numpy(one)]) for one in chosen])
+        return averaged([self._combined(settings, prompts[torch.from_numpy(one)].flatten(0, 1)) for one in chosen])
 
     def singles(self, templates: Sequence[str]) -> list[float]:
         """Return the accuracy (%) of each template alone."""
         prompts = self._encode(templates, "label")
-        return [self._embedding(single[None]).accuracy for single in prompts]
+        return [self._embedding(single).accuracy for single in prompts]
 
     def _combined(self, settings: PromptSettings, prompts: Tensor) -> Outcomes:
         test, scale = self._test, self._vectors.scale
@@ -99,9 +98,9 @@ class Scorer:
         return unsupervised_weights(held.vectors, prompts, scale)
 
     def _encode(self, templates: Sequence[str], names: str) -> Tensor:
-        """Return prompts [rows of names x templates, classes, dimension]."""
+        """Return prompts [templates, rows of names, classes, dimension]."""
         missing = [template for template in templates if (template, names) not in self._prompts]
         if missing:
             found = self._vectors.prompts(missing, self._subject.class_names(names))
             self._prompts |= {(template, names): each for template, each in zip(missing, found, strict=True)}
-        return torch.cat([self._prompts[template, names] for template in templates])
+        return torch.stack([self._prompts[template, names] for template in templates])

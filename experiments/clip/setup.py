@@ -158,6 +158,10 @@ def train_small(
     """
     if dataset.name not in NAMES:
         raise UserError(f"{dataset.name}: has no captions to train on (known: {', '.join(NAMES)}); choose 'open-clip'")
+    for name in training.captions.never:
+        if name not in dataset.factors:
+            known = ", ".join(dataset.factors)
+            raise UserError(f"{dataset.name}: 'never' names '{name}', no factor of its images (known: {known})")
     device, part = torch.device(run.device), train_part or dataset.train
     templates = draw_templates(training.captions, run.stream("templates"))
     stream = run.stream("captions")

@@ -104,7 +104,7 @@ def _weights(settings: SupervisedSettings) -> Any:
     tag = settings.weights if settings.weights in TAGS else TAGS[0]
     if tag not in known.__members__:
         raise UserError(
-            f"torchvision has no weights {tag} of {settings.name} (known: {listed(list(known.__members__))})"
+            f"torchvision has no weights {tag} of {settings.name} (known: {listed([one.name for one in known])})"
         )
     return known[tag]
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from experiments.clip.caption_settings import CaptionSettings
 from experiments.clip.data_settings import ImageSettings
-from experiments.clip.model_settings import ModelSettings
+from experiments.clip.model_settings import ModelSettings, SmallSettings
 from experiments.clip.optimiser_settings import OptimiserSettings
 from experiments.clip.prompt_settings import PromptSettings
 from harness.spec.signature import Placement
@@ -56,8 +56,20 @@ def classify_by_prompts(
         UserError: data, weights or templates are missing, or do not fit each other.
     """
     from experiments.clip.prompt_scores import score_prompts
+    from experiments.clip.ready import prompts_are_there
     from experiments.clip.setup import Training, trained_or_loaded
 
+    if isinstance(model, SmallSettings):
+        # Before the training, not behind it; the engine's ``ready`` asks the same of released models.
+        prompts_are_there(
+            prompts=prompts,
+            data=data,
+            model=model,
+            captions=captions,
+            attribute=attribute,
+            data_root=data_root,
+            download=download,
+        )
     if polysemy is not None:
         captions = captions.model_copy(update={"polysemy": polysemy})
     training = Training(captions, optimiser, steps, batch_size)

@@ -46,4 +46,5 @@ class Vocabulary:
                 numbers = [UNKNOWN if hide else number for number, hide in zip(numbers, hidden, strict=True)]
             rows.append([START, *numbers, END])
         longest = max((len(row) for row in rows), default=2)
-        return torch.tensor([row + [PADDING] * (longest - len(row)) for row in rows], dtype=torch.int64)
+        padded = [row + [PADDING] * (longest - len(row)) for row in rows]
+        return torch.tensor(padded, dtype=torch.int64).reshape(len(rows), longest)

@@ -380,11 +380,6 @@ def test_a_subset_of_all_templates_is_the_whole_set() -> None:
     torch.testing.assert_close(found.nll, whole.nll, rtol=0, atol=1e-5)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="'count' templates are drawn out of templates x rows of synonyms, so that a subset of all templates has "
-    "a part of the synonyms only",
-)
 def test_a_subset_of_all_templates_is_the_whole_set_with_synonyms_too() -> None:
     asked = {"templates": TEMPLATES, "names": "synonyms"}
     whole = scorer().score(PromptSettings(**asked), Stream("subsets"))

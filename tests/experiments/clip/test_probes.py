@@ -13,7 +13,9 @@ from harness.errors import UserError
 LENGTH = 12
 
 
-def drawn(count: int, classes: int = 4, spread: float = 1.0, offset: float = 0.0) -> tuple[numpy.ndarray, numpy.ndarray]:
+def drawn(
+    count: int, classes: int = 4, spread: float = 1.0, offset: float = 0.0
+) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Return unit vectors around one direction a class, and the classes."""
     draws = numpy.random.default_rng(count)
     labels = numpy.arange(count) % classes
@@ -25,9 +27,7 @@ def drawn(count: int, classes: int = 4, spread: float = 1.0, offset: float = 0.0
 @pytest.mark.parametrize("classes", [2, 4])
 @pytest.mark.parametrize("offset", [0.0, 5.0])
 def test_one_strength_is_scikit_learns_own_classifier(strength: float, classes: int, offset: float) -> None:
-    (train, labels), (held, answers), (test, known) = (
-        drawn(count, classes, 1.5, offset) for count in (120, 60, 200)
-    )
+    (train, labels), (held, answers), (test, known) = (drawn(count, classes, 1.5, offset) for count in (120, 60, 200))
     probe = fit_probe(train, labels, held, answers, [strength])
     model = LogisticRegression(C=strength, max_iter=5000, tol=1e-8).fit(train.astype(float), labels)
     expected = model.predict_log_proba(test.astype(float))
@@ -119,4 +119,8 @@ def test_facts_are_plain_numbers() -> None:
     train, labels = drawn(8)
     probe = fit_probe(train, labels, train, labels)
     assert isinstance(probe, Probe)
-    assert probe.facts() == {"strength": probe.strength, "validation_accuracy": probe.validation_accuracy, "converged": True}
+    assert probe.facts() == {
+        "strength": probe.strength,
+        "validation_accuracy": probe.validation_accuracy,
+        "converged": True,
+    }

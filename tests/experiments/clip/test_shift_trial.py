@@ -21,7 +21,12 @@ from harness.execution.run import Run
 
 TRIAL = "experiments.clip.shift_trial:classify_under_shift"
 NOISE: dict[str, Any] = {"kind": "noise", "deviation": 0.3}
-TESTS: dict[str, Any] = {"as it is": [], "noise": [NOISE], "inverted": [{"kind": "invert"}], "all": [NOISE, {"kind": "invert"}]}
+TESTS: dict[str, Any] = {
+    "as it is": [],
+    "noise": [NOISE],
+    "inverted": [{"kind": "invert"}],
+    "all": [NOISE, {"kind": "invert"}],
+}
 LEARNERS = {"clip": "zero-shot", "control": "supervised"}
 GIVEN: dict[str, Any] = {"test": TESTS, "learner": LEARNERS, "data": DIGITS, **TRAINING}
 
@@ -143,12 +148,19 @@ def test_both_learners_begin_with_one_image_tower_and_see_the_same_batches(monke
 
 
 def test_the_control_learns_its_labels() -> None:
-    given = {"learner": {"control": "supervised"}, "attribute": "colour", "steps": 60, "optimiser": {"learning_rate": 0.02}}
+    given = {
+        "learner": {"control": "supervised"},
+        "attribute": "colour",
+        "steps": 60,
+        "optimiser": {"learning_rate": 0.02},
+    }
     (record,) = trial(test={"as it is": []}, data={**DIGITS, "train": 400, "colours": 3}, **given)
     assert record["accuracy"] > 80
 
 
-@pytest.mark.parametrize("given", [{"model": PATCHES}, {"data": SCENES}, {"attribute": "colour"}, {"prompts": {"templates": "default"}}])
+@pytest.mark.parametrize(
+    "given", [{"model": PATCHES}, {"data": SCENES}, {"attribute": "colour"}, {"prompts": {"templates": "default"}}]
+)
 def test_other_towers_sources_factors_and_prompts(given: dict[str, Any]) -> None:
     assert all(0 <= record["accuracy"] <= 100 for record in trial(**given))
 

@@ -23,7 +23,9 @@ SIDE = 16
 
 
 def images(count: int = 20, channels: int = 3) -> Tensor:
-    return torch.randint(0, 256, (count, channels, SIDE, SIDE), generator=torch.Generator().manual_seed(3)).to(torch.uint8)
+    return torch.randint(0, 256, (count, channels, SIDE, SIDE), generator=torch.Generator().manual_seed(3)).to(
+        torch.uint8
+    )
 
 
 def applied(given: Tensor, kind: str, stream: str = "shift", **more: Any) -> Tensor:
@@ -162,7 +164,9 @@ def test_a_square_of_its_size_is_covered_anywhere(side: float) -> None:
 
 def test_hues_turn_on_their_circle() -> None:
     found = applied(images(2), "shift-colours", degrees=120)
-    for old, new in zip(images(2).permute(0, 2, 3, 1).reshape(-1, 3), found.permute(0, 2, 3, 1).reshape(-1, 3), strict=True):
+    for old, new in zip(
+        images(2).permute(0, 2, 3, 1).reshape(-1, 3), found.permute(0, 2, 3, 1).reshape(-1, 3), strict=True
+    ):
         hue, saturation, value = colorsys.rgb_to_hsv(*(old.double() / 255).tolist())
         expected = colorsys.hsv_to_rgb((hue + 1 / 3) % 1, saturation, value)
         assert numpy.abs(255 * numpy.array(expected) - new.numpy()).max() < 1.5

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy
 import pytest
 import torch
-from clip_small import DIGITS, SCENES, TRAINING, called, fresh
+from clip_small import DIGITS, SCENES, SMALL, TRAINING, called, fresh
 from pydantic import ValidationError
 from torchvision.models import ResNet18_Weights, resnet18
 from true_format_files import write_image_folder
@@ -21,7 +23,7 @@ from experiments.clip.task_settings import SupervisedSettings
 from experiments.clip.withheld import names_of_pair, subset, withheld_pairs
 from experiments.clip.words import COLOURS, NAMES
 from experiments.clip.words import DIGITS as NUMBERS
-from experiments.data import Dataset, Part
+from experiments.data import Dataset, DecodedPart, Part
 from experiments.data.settings import ColouredDigitsSettings, ImageFolderSettings
 from harness.errors import UserError
 from harness.execution.run import Run
@@ -29,7 +31,9 @@ from harness.execution.streams import Stream
 
 TRIAL = "experiments.clip.transfer_trial:classify_unseen"
 FACTORS = ["colour", "digit"]
-GROUND: dict[str, Any] = {"templates": ["a photo of a thing on a {} background.", "a view of a thing on a {} background."]}
+GROUND: dict[str, Any] = {
+    "templates": ["a photo of a thing on a {} background.", "a view of a thing on a {} background."]
+}
 TASKS: dict[str, Any] = {
     "seen": {"kind": "seen pairs", "factors": FACTORS},
     "unseen": {"kind": "unseen pairs", "factors": FACTORS},
@@ -141,7 +145,13 @@ def test_no_training_image_and_no_caption_has_a_withheld_pair(monkeypatch: pytes
     for factor, count in (("colour", 8), ("digit", 10)):
         assert len(numpy.unique(part.factors[factor])) == count
     colours, digits = list(COLOURS.values()), list(NUMBERS.values())
-    said = {f"{a} {b}": (row, column) for row, one in enumerate(colours[:8]) for column, other in enumerate(digits) for a in one for b in other}
+    said = {
+        f"{a} {b}": (row, column)
+        for row, one in enumerate(colours[:8])
+        for column, other in enumerate(digits)
+        for a in one
+        for b in other
+    }
     found = {place for text in texts for words, place in said.items() if f" {words} " in f" {text.replace('.', ' ')} "}
     assert len(found) > 50 and not any(gone[place] for place in found)
 
@@ -184,7 +194,10 @@ def test_items_are_those_of_the_group_with_their_label() -> None:
     trial(run)
     dataset, gone, outcomes = data_of(run), withheld_of(run), run.tables["outcomes"]
     colours, digits = (dataset.test.factors[factor] for factor in FACTORS)
-    names = [f"{dataset.factors['colour'].values[c]} {dataset.factors['digit'].values[d]}" for c, d in zip(colours, digits, strict=True)]
+    names = [
+        f"{dataset.factors['colour'].values[c]} {dataset.factors['digit'].values[d]}"
+        for c, d in zip(colours, digits, strict=True)
+    ]
     for task, group in (("seen", ~gone), ("unseen", gone)):
         items = numpy.flatnonzero(group[colours, digits])
         for reader in READERS:
@@ -212,13 +225,18 @@ def test_pairs_are_told_apart_by_prompts_of_their_whole_group(monkeypatch: pytes
 
 
 def test_an_encoder_that_has_learnt_knows_both_groups() -> None:
-    data = {"source": "scenes", "size": 16, "shapes": 2, "colours": 4, "textures": 1, "train": 1200, "validation": 20, "test": 400}
-    task = {name: {**settings, "factors": ["colour", "shape"]} for name, settings in PAIRS.items()}
-    given = {"task": task, "data": data, "captions": {}, "withheld": 0.25, "steps": 200, "batch_size": 64}
+    data = {**DIGITS, "classes": 2, "colours": 6, "background": "grey", "train": 1200, "test": 400}
+    model = {
+        **SMALL,
+        "image": {**SMALL["image"], "widths": [8, 16]},
+        "dimension": 16,
+        "text": {"width": 16, "heads": 2},
+    }
+    captions = {"omitted": 0, "attributes_omitted": 0}
+    given = {"task": PAIRS, "data": data, "model": model, "captions": captions, "steps": 200, "batch_size": 64}
     found = by_names(trial(**given, optimiser={"learning_rate": 0.01, "warmup_steps": 10}))
-    assert found["seen", "words"]["classes"] == 6 and found["unseen", "words"]["classes"] == 2
-    assert found["seen", "words"]["accuracy"] > 50 > 2 * found["seen", "guess"]["accuracy"]
-    assert found["unseen", "words"]["accuracy"] > 60
+    assert found["seen", "words"]["classes"] == 9 and found["unseen", "words"]["classes"] == 3
+    assert found["seen", "words"]["accuracy"] > 60 and found["unseen", "words"]["accuracy"] > 60
 
 
 def test_the_same_run_gives_the_same_bytes_and_another_replicate_others() -> None:
@@ -306,11 +324,14 @@ def test_a_supervised_classifier_is_torchvisions_own(folder: Path, wrapped: bool
 
 def test_its_classes_are_computed_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = supervised_trial(folder)
-    monkeypatch.setattr(Dataset, "test", property(lambda self: pytest.fail("decoded again")), raising=False)
-    monkeypatch.undo()
     decoded: list[int] = []
-    real = type(load_images(ImageFolderSettings(), 0, str(folder)).test).image
-    monkeypatch.setattr("experiments.data.parts.DecodedPart.image", lambda self, index: (decoded.append(index), real(self, index))[1])
+    real = DecodedPart.image
+
+    def noted(self: DecodedPart, index: int) -> Any:
+        decoded.append(index)
+        return real(self, index)
+
+    monkeypatch.setattr(DecodedPart, "image", noted)
     assert supervised_trial(folder) == first and not decoded
     torch.manual_seed(1)
     torch.save(resnet18(num_classes=3).state_dict(), folder / "small.pt")
@@ -340,7 +361,9 @@ def test_the_weights_are_fetched_only_where_that_is_asked_for(folder: Path, monk
     with pytest.raises(UserError, match="IMAGENET1K_V2 of resnet50 are not on this machine .*download=true") as raised:
         supervised.require_supervised(settings, 1000, None, False)
     assert not asked and "\n" not in str(raised.value)
-    with pytest.raises(UserError, match="could not be fetched .no network here.; put https://.*resnet50-11ad3fa6.pth at"):
+    with pytest.raises(
+        UserError, match="could not be fetched .no network here.; put https://.*resnet50-11ad3fa6.pth at"
+    ):
         supervised.require_supervised(settings, 1000, None, True)
     assert len(asked) == 1
 
@@ -380,6 +403,43 @@ def test_a_classifier_leaves_torchs_generator_alone(folder: Path) -> None:
     torch.manual_seed(1)
     supervised.require_supervised(SupervisedSettings(name="resnet18", weights="small.pt"), 3, str(folder), False)
     assert torch.equal(torch.rand(2), expected)
+
+
+# A released model
+
+
+@pytest.fixture
+def released(folder: Path) -> Iterator[dict[str, Any]]:
+    """The settings of a small model of open_clip with random weights in ``folder``."""
+    open_clip = pytest.importorskip("open_clip")
+    factory = importlib.import_module("open_clip.factory")
+    (folder / "configurations").mkdir()
+    vision = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16}
+    text = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+    configuration = {"embed_dim": 32, "vision_cfg": vision, "text_cfg": text}
+    (folder / "configurations" / "tiny-transfer.json").write_text(json.dumps(configuration))
+    open_clip.add_model_config(folder / "configurations")
+    torch.manual_seed(0)
+    torch.save(open_clip.create_model("tiny-transfer", load_weights=False).state_dict(), folder / "clip.pt")
+    yield {"kind": "open-clip", "name": "tiny-transfer", "pretrained": "clip.pt"}
+    factory._MODEL_CONFIG_PATHS.remove(folder / "configurations")
+    del factory._MODEL_CONFIGS["tiny-transfer"]
+
+
+def test_a_released_model_beside_a_supervised_one(folder: Path, released: dict[str, Any]) -> None:
+    run, readers = fresh(), {"words": "zero-shot", "control": "supervised", "guess": "chance"}
+    records = supervised_trial(folder, run, model=released, reader=readers)
+    assert [record["reader"] for record in records] == list(readers)
+    assert records[1:] == supervised_trial(folder, reader={"control": "supervised", "guess": "chance"})
+    outcomes = run.tables["outcomes"]
+    assert len(outcomes) == 27 and list(outcomes.groupby("reader")["item"].apply(list)["words"]) == list(range(9))
+    assert records[0]["parameters"] > 1e6 and 0 <= records[0]["accuracy"] <= 100
+    assert supervised_trial(folder, model=released, reader=readers) == records
+
+
+def test_a_released_model_has_no_templates_of_a_grammar(folder: Path, released: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="templates 'held-out' belong to captions"):
+        supervised_trial(folder, model=released, reader={"words": "zero-shot"}, task={"labels": {"kind": "labels"}})
 
 
 # What is refused
@@ -433,6 +493,9 @@ def test_what_is_no_setting_is_refused(given: dict[str, Any]) -> None:
 
 
 def test_scenes_have_pairs_of_any_two_factors() -> None:
-    tasks = {"a": {"kind": "seen pairs", "factors": ["background", "shape"]}, "b": {"kind": "unseen pairs", "factors": ["background", "shape"]}}
+    tasks = {
+        "a": {"kind": "seen pairs", "factors": ["background", "shape"]},
+        "b": {"kind": "unseen pairs", "factors": ["background", "shape"]},
+    }
     found = by_names(trial(data=SCENES, task=tasks, withheld=0.3, captions={}))
     assert found["a", "words"]["classes"] + found["b", "words"]["classes"] == 8 and "background" in NAMES["scenes"]
