@@ -1,4 +1,4 @@
-"""A classifier of torchvision that was trained on a data set's labels: the paper's ResNet-50 (section 3.1.5)."""
+"""A classifier of torchvision that was trained on a data set's labels: the paper's ResNet-50 (section 3.1.3)."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ UnseenSettings = Annotated[PairsSettings | AttributeSettings | LabelsSettings, F
 
 
 class SupervisedSettings(_Settings):
-    """A classifier of torchvision that was trained on the data set's classes, as the paper's ResNet-50 (section 3.1).
+    """A classifier of torchvision that was trained on the data set's classes, as the paper's ResNet-50 (3.1.3).
 
     ``weights`` is torchvision's tag, or else the path of a checkpoint (a state dict, or torchvision's training script's
     with one under "model"), below ``data_root`` where that is given. Its classes are the data set's in their order.

@@ -1,10 +1,14 @@
-"""CLIP on one thread: its loss beside open_clip's, and a sweep of 200 sets of prompts beside plain arithmetic."""
+"""CLIP on one thread: its loss and its zero-shot classifier beside open_clip's, 200 sets of prompts beside arithmetic."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy
+import open_clip
 import pytest
 import torch
 from open_clip import ClipLoss
@@ -12,9 +16,11 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 from torch.nn import functional
 
+from experiments.clip.classifier import embedding_ensemble, encode_prompts
 from experiments.clip.loss import contrastive_loss
 from experiments.clip.prompt_settings import PromptSettings
 from experiments.clip.scoring import Encoded, Scorer
+from experiments.clip.short_texts import TextSide
 from experiments.clip.templates import Subject, openai_templates
 from experiments.data import Dataset
 from harness.execution.streams import Stream
@@ -94,3 +100,46 @@ def test_bench_200_sets_of_prompts(benchmark: BenchmarkFixture, name: str) -> No
 
     found = benchmark.pedantic({"ours": ours, "plain arithmetic": plain}[name], rounds=5, warmup_rounds=1)
     assert found == pytest.approx(plain(), abs=0.11)
+
+
+@pytest.fixture
+def small_text_tower(tmp_path: Path) -> Iterator[Any]:
+    """A model of open_clip with two small layers for texts, random weights."""
+    configuration = {
+        "embed_dim": 64,
+        "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
+        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
+    }
+    (tmp_path / "bench-text.json").write_text(json.dumps(configuration))
+    open_clip.add_model_config(tmp_path / "bench-text.json")
+    yield open_clip.create_model("bench-text").eval().requires_grad_(False)
+    open_clip.factory._MODEL_CONFIG_PATHS.remove(tmp_path / "bench-text.json")
+    del open_clip.factory._MODEL_CONFIGS["bench-text"]
+
+
+class OnlyTexts:
+    """The text half of our encoder."""
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self._side, self._tokenizer = TextSide(model), tokenizer
+
+    @torch.no_grad()
+    def encode_texts(self, texts: Sequence[str]) -> Tensor:
+        return functional.normalize(self._side.vectors(self._tokenizer(list(texts))), dim=-1)
+
+
+@pytest.mark.parametrize("name", ["ours", "open_clip"])
+@pytest.mark.benchmark(group="zero-shot classifier of 80 templates x 100 classes")
+def test_bench_zero_shot_classifier(benchmark: BenchmarkFixture, small_text_tower: Any, name: str) -> None:
+    tokenizer, names = open_clip.get_tokenizer("bench-text"), open_clip.IMAGENET_CLASSNAMES[:100]
+    encoder: Any = OnlyTexts(small_text_tower, tokenizer)
+
+    def ours() -> Tensor:
+        return embedding_ensemble(encode_prompts(encoder, openai_templates(80), [names]))
+
+    def theirs() -> Tensor:
+        templates = open_clip.OPENAI_IMAGENET_TEMPLATES
+        return open_clip.build_zero_shot_classifier(small_text_tower, tokenizer, names, templates).T
+
+    found = benchmark.pedantic({"ours": ours, "open_clip": theirs}[name], rounds=3, warmup_rounds=1)
+    torch.testing.assert_close(found, theirs(), atol=1e-6, rtol=0)

@@ -270,7 +270,9 @@ def refused(**changed: Any) -> str:
 def test_a_source_without_captions_is_refused() -> None:
     data = {"source": "digits", "size": 8, "train": 64, "validation": 40, "test": 60}
     sentence = refused(data=data)
-    assert sentence.startswith("digits: has no captions to train a small encoder on; choose one of coloured-digits, scenes")
+    assert sentence.startswith(
+        "digits: has no captions to train a small encoder on; choose one of coloured-digits, scenes"
+    )
 
 
 def test_images_that_cannot_be_cut_into_patches_are_refused() -> None:
