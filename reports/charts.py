@@ -28,7 +28,7 @@ TICK_WIDTH, LABEL_WIDTH = 10, 34
 def draw_curves(declaration: CurvesPicture, results: Results) -> Figure | None:
     """The mean of a metric along a factor, a line for each level of another, and the paper's figures faintly behind."""
     records = chosen(results.records(declaration.reading), declaration.where)
-    lines = _series(declaration, results, records, lambda part: by_replicate(part, declaration.metric))
+    lines = _series(declaration, results, records, lambda line, part: by_replicate(part, declaration.metric))
     if not lines:
         return None
     across = {level_name(level) for level in declaration.across}
@@ -60,9 +60,10 @@ def draw_effects(declaration: EffectsPicture, results: Results) -> Figure | None
     """The paired difference of two arms along a factor, with no effect and the paper's figures as lines across."""
     records = chosen(results.records(declaration.reading), declaration.where)
 
-    def effect(control: Mapping[str, Scalar], part: pandas.DataFrame) -> pandas.Series:
+    def effect(control: Mapping[str, Scalar], line: pandas.DataFrame, part: pandas.DataFrame) -> pandas.Series:
+        # An arm that names the factor itself is the same all along the line, but not that of another line.
         found = [
-            by_replicate(chosen(records if declaration.along in arm else part, arm), declaration.metric)
+            by_replicate(chosen(line if declaration.along in arm else part, arm), declaration.metric)
             for arm in (declaration.treatment, control)
         ]
         return (found[0] - found[1]).dropna()
@@ -88,12 +89,15 @@ def draw_effects(declaration: EffectsPicture, results: Results) -> Figure | None
 def _series(
     declaration: CurvesPicture | EffectsPicture, results: Results, records: pandas.DataFrame, statistic: Any
 ) -> dict[str, dict[str, Mean]]:
-    """Return the means by level of ``by`` (an empty name without it), then by level of ``along``."""
+    """Return the means by level of ``by`` (an empty name without it), then by level of ``along``.
+
+    ``statistic`` is of the records of a line, and of those of them at a level, by replicate.
+    """
     found: dict[str, dict[str, Mean]] = {}
     for group in results.levels(declaration.by) if declaration.by else [""]:
         part = chosen(records, {declaration.by: group}) if declaration.by else records
         for level in results.levels(declaration.along):
-            mean = mean_of(statistic(chosen(part, {declaration.along: level})))
+            mean = mean_of(statistic(part, chosen(part, {declaration.along: level})))
             if mean is not None:
                 found.setdefault(group, {})[level] = mean
     return found

@@ -94,7 +94,7 @@ def decide(claim: ClaimBase, estimate: Estimate, around: Circumstances) -> Decis
         return Decision("contradicted", _against(claim, estimate))
     if telescope_p(estimate, around.telescope) <= around.level:
         return Decision("contradicted", _below_telescope(claim, around))
-    return Decision("inconclusive", _undecided(claim, estimate))
+    return Decision("inconclusive", _undecided(claim, estimate, around))
 
 
 def _confirmed(claim: ClaimBase, estimate: Estimate, around: Circumstances) -> Decision:
@@ -195,7 +195,7 @@ def _outside(claim: ClaimBase, estimate: Estimate, band: Band) -> str:
     return f"differs from {_published(claim)} by {difference:+.4g}{relative}"
 
 
-def _undecided(claim: ClaimBase, estimate: Estimate) -> str:
+def _undecided(claim: ClaimBase, estimate: Estimate, around: Circumstances) -> str:
     if isinstance(claim, OptimumClaim) and isinstance(estimate, Optimum):
         return f"the optimum may lie at any of {', '.join(estimate.likely())}, or the contrast includes none"
     region = target(claim)
@@ -207,4 +207,9 @@ def _undecided(claim: ClaimBase, estimate: Estimate) -> str:
             else f"the interval reaches beyond {what}"
         )
     assert region is not None
+    low, high = estimate.interval(1 - around.shown_level)
+    if around.level < around.shown_level and not low <= region.value <= high:
+        return (
+            f"the interval excludes {region.value:g}, but not at the level that is left for it among the other claims"
+        )
     return f"the interval includes {region.value:g}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from harness.spec.load import load_experiment
 from harness.store.store import Store
 from reports import charts, means
 from reports.collect import Results, collect
+from reports.declarations import EffectsPicture
 from reports.pictures import draw
 from reports.tables import build_table
 
@@ -122,6 +124,17 @@ def test_effects_are_paired_by_replicate(results: Results, monkeypatch: pytest.M
         line.get_ydata()[0] for line in axis.lines if len(set(line.get_ydata())) == 1 and len(line.get_ydata()) == 2
     ]
     assert 0.0 in levels and 14.1 in levels
+
+
+def test_effects_over_one_arm_are_those_of_each_line(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"kind": "effects", "title": "T", "metric": "value", "label": "gain", "along": "head", "by": "rate"}
+    asked = EffectsPicture(**given, where={"width": 8}, reading="tuning", control={"head": "none"}, without=("none",))
+    pictures = (asked, *results.declaration.pictures)
+    drawn = replace(results, declaration=results.declaration.model_copy(update={"pictures": pictures}))
+    (axis,) = axes_of(monkeypatch, charts, drawn, 0)
+    for container, rate in zip(axis.containers, (1.0, 2.0), strict=True):
+        linear, none = (values(results, "tuning", head=head, width=8, rate=rate) for head in ("linear", "none"))
+        assert container.lines[0].get_ydata().tolist() == pytest.approx([(linear - none).mean()]), rate
 
 
 def test_a_grid_stands_beside_the_papers(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
