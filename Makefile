@@ -70,8 +70,9 @@ report: $(VENV)/installed
 claims: $(VENV)/installed
 	@$(BIN)/harness claims $(if $(DEVICE),--device $(DEVICE)) $(if $(STORE),--store $(STORE)) --out docs/claims.md
 
+# Two processes, a file of tests each at a time: modules share what their fixtures made.
 test: $(VENV)/installed-test
-	@$(BIN)/python -m pytest --quiet --benchmark-disable
+	@$(BIN)/python -m pytest --quiet --benchmark-disable --numprocesses 2 --dist loadfile
 
 test-slow: $(VENV)/installed-test
 	@$(BIN)/python -m pytest --quiet -m slow

@@ -38,10 +38,11 @@ def draw_curves(declaration: CurvesPicture, results: Results) -> Figure | None:
     for index, (group, means) in enumerate(lines.items()):
         for place, level in enumerate(level for level in results.levels(declaration.along) if level in across):
             if level in means:
-                _across(
-                    figure.axes[0], means[level], index, place,
-                    f"{results.label(level, declaration.along)} {group}".strip(),
-                )  # fmt: skip
+                words = [results.label(level, declaration.along)]
+                words += [results.label(group, declaration.by)] if group else []
+                # With several lines each has what stands across in its own colour; one line has others behind its own.
+                colour = index if declaration.by else 1 + place
+                _across(figure.axes[0], means[level], colour, place, ", ".join(words))
     legend_below(figure, figure.axes[0], 2 if declaration.published else min(4, len(lines) * (1 + len(across))))
     return figure
 
@@ -50,8 +51,7 @@ def _across(axis: Any, mean: Mean, colour: int, style: int, label: str) -> None:
     """Draw a level that has no place on the axis, such as a control, as a line across with a band of its interval."""
     import seaborn
 
-    # Colours behind those of the lines, which begin with the first.
-    shade = seaborn.color_palette("colorblind")[(1 + colour + style) % 10]
+    shade = seaborn.color_palette("colorblind")[colour % 10]
     axis.axhline(mean.value, color=shade, linestyle=("--", ":", "-.")[style % 3], linewidth=2, label=label)
     axis.axhspan(mean.low, mean.high, color=shade, alpha=0.08, linewidth=0)
 

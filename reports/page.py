@@ -126,7 +126,9 @@ def _machine(environment: dict[str, Any]) -> str:
 
 
 def effect_text(judgement: Judgement) -> str:
-    """Return an effect with its interval and unit, or a dash."""
+    """Return an effect with its interval and unit, where a crossing was not met, or a dash."""
+    if math.isinf(judgement.effect):
+        return f"{'beyond the last' if judgement.effect > 0 else 'before the first'} level that was run"
     if not math.isfinite(judgement.effect):
         return "–"
     unit = f" {judgement.claim.unit}" if judgement.claim.unit else ""

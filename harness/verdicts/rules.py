@@ -190,6 +190,9 @@ def _against(claim: ClaimBase, estimate: Estimate) -> str:
 def _outside(claim: ClaimBase, estimate: Estimate, band: Band) -> str:
     if claim.published is None:
         return f"the whole interval lies outside {band.low:g} to {band.high:g}"
+    if math.isinf(estimate.effect):
+        where = "beyond the last" if estimate.effect > 0 else "before the first"
+        return f"the curves cross {where} level that was run, if at all; not within the margin of {_published(claim)}"
     difference = estimate.effect - claim.published.value
     relative = f" ({difference / claim.published.value:+.1%})" if claim.published.value else ""
     return f"differs from {_published(claim)} by {difference:+.4g}{relative}"

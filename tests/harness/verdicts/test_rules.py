@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from rule_cases import CASES, ONE, SPREAD, difference, near
+from rule_cases import CASES, ONE, SPREAD, crosses, curve, difference, near
 
 from harness.spec.claims import (
     ClaimBase,
@@ -37,3 +37,12 @@ def test_a_reproduced_claim_names_the_rule_by_which_its_size_agrees() -> None:
     repeated = decide(difference(**SPREAD), near(1.2), Circumstances("paper", replicates=10))
     assert margin.reason == "agrees with the published 1 (Table 1): the whole interval is within the margin"
     assert repeated.reason.endswith("within the prediction interval 0.3917 to 1.608")
+
+
+@pytest.mark.parametrize(
+    ("means", "said"), [((3.0, 2.0, 1.0), "beyond the last"), ((-1.0, -2.0, -3.0), "before the first")]
+)
+def test_curves_that_do_not_cross_where_they_were_run_say_so(means: tuple[float, float, float], said: str) -> None:
+    decision = decide(crosses(**ONE), curve(*means), Circumstances("proxy"))
+    assert decision.verdict == "contradicted" and f"cross {said} level that was run" in decision.reason
+    assert "inf" not in decision.reason
