@@ -14,9 +14,10 @@ from experiments.clip.data_settings import ImageSettings
 from experiments.clip.model_settings import SmallSettings
 from experiments.clip.optimiser_settings import OptimiserSettings
 from experiments.clip.prompt_settings import PromptSettings
-from experiments.clip.shift_trial import HELD_OUT, require_captions
+from experiments.clip.shift_trial import HELD_OUT
 from experiments.clip.task_settings import TaskSettings
 from experiments.clip.trial import DEFAULT_CAPTIONS, DEFAULT_OPTIMISER, Count, DataRoot, Download
+from experiments.clip.words import require_captions
 from harness.errors import UserError, listed, nearest
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def classify_tasks(
 
     torch.set_num_threads(run.threads or torch.get_num_threads())
     dataset = load_images(data, run.stream("data").seed, data_root, download)
-    require_captions(dataset)
+    require_captions(dataset.name)
     require_tasks(dataset, task)
     _require_items(dataset, task)
     if "probe" in reader.values():

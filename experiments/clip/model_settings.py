@@ -31,7 +31,21 @@ class ConvolutionalSettings(_Settings):
         return self
 
 
-class PatchesSettings(_Settings):
+class _TransformerSettings(_Settings):
+    """Layers of one width, which the heads share."""
+
+    width: Count
+    layers: Count
+    heads: Count
+
+    @model_validator(mode="after")
+    def _shared(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"'width' {self.width} cannot be shared among {self.heads} 'heads'; choose a multiple")
+        return self
+
+
+class PatchesSettings(_TransformerSettings):
     """A Transformer on square patches of ``patch`` pixels, with a class token."""
 
     kind: Literal["vision-transformer"] = "vision-transformer"
@@ -40,25 +54,13 @@ class PatchesSettings(_Settings):
     layers: Count = 2
     heads: Count = 4
 
-    @model_validator(mode="after")
-    def _shared(self) -> Self:
-        if self.width % self.heads:
-            raise ValueError(f"'width' {self.width} cannot be shared among {self.heads} 'heads'; choose a multiple")
-        return self
 
-
-class TextSettings(_Settings):
+class TextSettings(_TransformerSettings):
     """A Transformer with a causal mask on words, read at the last one."""
 
     width: Count = 48
     layers: Count = 1
     heads: Count = 4
-
-    @model_validator(mode="after")
-    def _shared(self) -> Self:
-        if self.width % self.heads:
-            raise ValueError(f"'width' {self.width} cannot be shared among {self.heads} 'heads'; choose a multiple")
-        return self
 
 
 class SmallSettings(_Settings):

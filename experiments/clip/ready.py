@@ -12,7 +12,6 @@ from experiments.clip.data_settings import ImageSettings
 from experiments.clip.model_settings import ModelSettings, OpenClipSettings, SmallSettings
 from experiments.clip.prompt_settings import PromptSettings
 from experiments.clip.shift_settings import ShiftSettings
-from experiments.clip.shift_trial import require_captions
 from experiments.clip.task_settings import (
     AttributeSettings,
     PairsSettings,
@@ -22,6 +21,7 @@ from experiments.clip.task_settings import (
 )
 from experiments.clip.transfer_trial import Reader as UnseenReader
 from experiments.clip.transfer_trial import pair_factors, require_unseen
+from experiments.clip.words import require_captions
 from experiments.data.settings import EmbeddedSettings
 from harness.errors import UserError
 
@@ -196,7 +196,7 @@ def _require_encoder(dataset: Dataset, model: ModelSettings, root: str | None, d
 
     from experiments.clip.model import image_tower
 
-    require_captions(dataset)
+    require_captions(dataset.name)
     _, channels, side, _ = dataset.train.images.shape
     try:
         with torch.device("meta"):

@@ -23,7 +23,7 @@ from experiments.clip.optimiser_settings import OptimiserSettings
 from experiments.clip.stored import FreshVectors, StoredVectors, Vectors
 from experiments.clip.training import Outcome, train
 from experiments.clip.vocabulary import PADDING, Vocabulary
-from experiments.clip.words import NAMES
+from experiments.clip.words import require_captions
 from experiments.data import Dataset, Part
 from harness.errors import UserError
 
@@ -156,8 +156,7 @@ def train_small(
     Raises:
         UserError: the source has no captions here, or its images do not fit the model.
     """
-    if dataset.name not in NAMES:
-        raise UserError(f"{dataset.name}: has no captions to train on (known: {', '.join(NAMES)}); choose 'open-clip'")
+    require_captions(dataset.name)
     for name in training.captions.never:
         if name not in dataset.factors:
             known = ", ".join(dataset.factors)

@@ -16,6 +16,7 @@ from experiments.clip.optimiser_settings import OptimiserSettings
 from experiments.clip.prompt_settings import PromptSettings
 from experiments.clip.shift_settings import ShiftSettings
 from experiments.clip.trial import DEFAULT_CAPTIONS, DEFAULT_OPTIMISER, Count, DataRoot, Download
+from experiments.clip.words import require_captions
 from harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def classify_under_shift(
     dataset = load_images(data, run.stream("data").seed, data_root, download)
     training = Training(captions, optimiser, steps, batch_size)
     factor = attribute or dataset.label
-    require_captions(dataset)
+    require_captions(dataset.name)
     subject_of(dataset, factor)  # refuses what has no classes or no words for them, before anything is trained
     trained: dict[str, _Learner] = {}
     for kind in dict.fromkeys(learner.values()):
@@ -87,21 +88,6 @@ def classify_under_shift(
         else:
             trained[kind] = _supervised(run, dataset, factor, model, training)
     return _records(run, dataset, factor, test, learner, trained)
-
-
-def require_captions(dataset: Dataset) -> None:
-    """Refuse a data set that no captions can be written for.
-
-    Raises:
-        UserError: it is one.
-    """
-    from experiments.clip.words import NAMES
-
-    if dataset.name not in NAMES:
-        raise UserError(
-            f"{dataset.name}: has no captions to train a small encoder on; choose one of {', '.join(NAMES)}, or a "
-            "model of kind 'open-clip' in an experiment that takes one"
-        )
 
 
 @dataclass(frozen=True)

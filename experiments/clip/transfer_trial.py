@@ -14,7 +14,7 @@ from experiments.clip.data_settings import ImageSettings
 from experiments.clip.model_settings import ModelSettings, OpenClipSettings, SmallSettings
 from experiments.clip.optimiser_settings import OptimiserSettings
 from experiments.clip.prompt_settings import PromptSettings
-from experiments.clip.shift_trial import HELD_OUT, require_captions
+from experiments.clip.shift_trial import HELD_OUT
 from experiments.clip.task_settings import (
     AttributeSettings,
     LabelsSettings,
@@ -23,6 +23,7 @@ from experiments.clip.task_settings import (
     UnseenSettings,
 )
 from experiments.clip.trial import DEFAULT_CAPTIONS, DEFAULT_OPTIMISER, Count, DataRoot, Download, Share
+from experiments.clip.words import require_captions
 from harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def classify_unseen(
         ready = trained_or_loaded(run, data, model, training, data_root, download)
     dataset = ready.dataset if ready else load_images(data, run.stream("data").seed, data_root, download)
     if isinstance(model, SmallSettings) and "zero-shot" in reader.values():
-        require_captions(dataset)
+        require_captions(dataset.name)
     factors, kept = pair_factors(task), None
     if factors is not None:
         first, second = (len(_names(dataset, factor)) for factor in factors)

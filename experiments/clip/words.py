@@ -5,6 +5,8 @@ from __future__ import annotations
 import string
 from collections.abc import Mapping
 
+from harness.errors import UserError
+
 Names = tuple[str, ...]
 """The name of a class, which is its label, then its synonyms."""
 
@@ -88,3 +90,16 @@ def label_of(source: str, factor: str, value: str) -> str:
         KeyError: captions have no word for it.
     """
     return NAMES[source][factor][value][0]
+
+
+def require_captions(source: str) -> None:
+    """Refuse a data set that no captions can be written for.
+
+    Raises:
+        UserError: it is one.
+    """
+    if source not in NAMES:
+        raise UserError(
+            f"{source}: has no captions to train a small encoder on; choose one of {', '.join(NAMES)}, or a model of "
+            "kind 'open-clip' in an experiment that takes one"
+        )
