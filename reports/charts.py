@@ -43,7 +43,9 @@ def draw_curves(declaration: CurvesPicture, results: Results) -> Figure | None:
                 # With several lines each has what stands across in its own colour; one line has others behind its own.
                 colour = index if declaration.by else 1 + place
                 _across(figure.axes[0], means[level], colour, place, ", ".join(words))
-    legend_below(figure, figure.axes[0], 2 if declaration.published else min(4, len(lines) * (1 + len(across))))
+    longest = max(len(str(label)) for label in figure.axes[0].get_legend_handles_labels()[1])
+    wide = bool(declaration.published) or longest > LABEL_WIDTH // 2
+    legend_below(figure, figure.axes[0], 2 if wide else min(4, len(lines) * (1 + len(across))))
     return figure
 
 

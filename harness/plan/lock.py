@@ -84,10 +84,15 @@ def deviations(state: PlanState, store: Store) -> list[str]:
 
 
 def accepted_before(state: PlanState, store: Store) -> list[str] | None:
-    """Return the claims that this very plan was accepted with as underpowered when it was locked; None without that."""
+    """Return the claims that this plan was accepted with as underpowered when it was locked; None without that.
+
+    Code may have changed since: what is planned has not.
+    """
     for lock in reversed(_read(_folder(store, state.design))):
         underpowered = lock.get("underpowered", [])
-        if _digest(lock) == _digest(describe(state, underpowered)):
+        now = describe(state, underpowered)
+        code = {"trial_code": {}, "analysis_code": {}, "streams": ""}
+        if _digest({**lock, **code}) == _digest({**now, **code}):
             return list(underpowered)
     return None
 
