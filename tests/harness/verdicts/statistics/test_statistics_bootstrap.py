@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.regression.linear_model import OLS
 
 from harness.verdicts.statistics import bootstrap
 from harness.verdicts.statistics.bootstrap import (
@@ -211,3 +212,19 @@ def test_contrasts_of_mean_curve_draws_have_students_law(n: int) -> None:
                 (draws @ contrast <= stats.t.ppf(level, n - 1) * expected.standard_error + expected.effect).mean()
             )
             assert abs(share - level) < 3.5 * math.sqrt(level * (1 - level) / 20_000)
+
+
+@pytest.mark.parametrize("sizes", [(30,) * 15, (10, 20, 30, 40, 50, 60, 15, 25, 35, 45, 55, 12)])
+def test_clustered_intervals_are_those_of_statsmodels_cluster_robust_errors(sizes: tuple[int, ...]) -> None:
+    draws = numpy.random.default_rng(len(sizes))
+    classes = numpy.repeat(numpy.arange(len(sizes)), sizes)
+    outcomes = draws.normal(0.1, 0.3, len(sizes))[classes] + draws.normal(size=len(classes))
+    fitted = OLS(outcomes, numpy.ones((len(classes), 1))).fit(
+        cov_type="cluster", cov_kwds={"groups": classes}, use_t=True
+    )
+    found = clustered_draws(outcomes[None], classes, generator_for("against statsmodels"), 200_000)
+    (low, high) = fitted.conf_int()[0]
+    assert found.effect == pytest.approx(fitted.params[0], abs=1e-12)
+    # A ratio's draws are not quite symmetric, where clusters differ in size.
+    near = 0.02 if len(set(sizes)) == 1 else 0.08
+    assert numpy.array(found.interval()) == pytest.approx([low, high], abs=near * (high - low))
