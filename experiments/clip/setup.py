@@ -131,18 +131,16 @@ def trained_or_loaded(
 
         encoder = load_open_clip(model, torch.device(run.device), root=root, download=download)
         return Ready(dataset, StoredVectors(encoder), {"parameters": encoder.parameters})
-    trained = train_small(run, dataset, model, training)
+    return ready_of(dataset, train_small(run, dataset, model, training))
+
+
+def ready_of(dataset: Dataset, trained: Trained) -> Ready:
+    """Return a small encoder that was trained, with the data to classify."""
     facts: dict[str, float] = {"parameters": sum(p.numel() for p in trained.encoder.model.parameters())}
     if trained.outcome.logged:
         facts["loss"] = trained.outcome.logged[-1]["loss"]
-    return Ready(
-        dataset,
-        FreshVectors(trained.encoder),
-        facts,
-        trained.templates,
-        trained.encoder,
-        trained.outcome.diverged_at is not None,
-    )
+    diverged = trained.outcome.diverged_at is not None
+    return Ready(dataset, FreshVectors(trained.encoder), facts, trained.templates, trained.encoder, diverged)
 
 
 def train_small(

@@ -230,8 +230,7 @@ def _small(
     kept: numpy.ndarray | None,
 ) -> Ready:
     """Return a small encoder that has not seen the pairs that are not kept."""
-    from experiments.clip.setup import Ready, train_small
-    from experiments.clip.stored import FreshVectors
+    from experiments.clip.setup import ready_of, train_small
     from experiments.clip.withheld import subset
 
     part = dataset.train
@@ -239,12 +238,7 @@ def _small(
         part = subset(part, kept[tuple(part.factors[factor] for factor in factors)])
         if not len(part):
             raise UserError(f"{dataset.name}: no training image is of a pair that is seen; ask for more images")
-    trained = train_small(run, dataset, model, training, part)
-    facts: dict[str, float] = {"parameters": sum(parameter.numel() for parameter in trained.encoder.model.parameters())}
-    if trained.outcome.logged:
-        facts["loss"] = trained.outcome.logged[-1]["loss"]
-    diverged = trained.outcome.diverged_at is not None
-    return Ready(dataset, FreshVectors(trained.encoder), facts, trained.templates, trained.encoder, diverged)
+    return ready_of(dataset, train_small(run, dataset, model, training, part))
 
 
 def _zero_shot(ready: Ready, one: _Asked, prompts: PromptSettings, stream: Stream, root: str | None) -> Tensor:
