@@ -18,7 +18,6 @@ import numpy
 from experiments.clip.caption_settings import CaptionSettings
 from experiments.clip.words import HUES, NAMES, Names, plural
 from experiments.data import FactorInformation, Part
-from experiments.data.colours import with_article
 from harness.execution.streams import Stream
 
 DEFAULT_TEMPLATE = "a photo of a {}."
@@ -186,7 +185,7 @@ def _noun_phrase(source: str, said: Mapping[str, str], omitted: bool, many: bool
     words = [count, said.get("colour", ""), "" if texture == "plain" else texture, plural(noun) if many else noun]
     ground = said.get("background", "")
     phrase = " ".join(word for word in words if word)
-    return (f"{phrase} on {with_article(ground)} background" if ground else phrase), not many and count != "one"
+    return (f"{phrase} on a {ground} background" if ground else phrase), not many and count != "one"
 
 
 def _filled(template: str, phrase: str, count: str, article: bool, many: bool) -> str:

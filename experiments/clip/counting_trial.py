@@ -14,9 +14,8 @@ from experiments.clip.data_settings import ImageSettings
 from experiments.clip.model_settings import SmallSettings
 from experiments.clip.optimiser_settings import OptimiserSettings
 from experiments.clip.prompt_settings import PromptSettings
-from experiments.clip.shift_trial import HELD_OUT
 from experiments.clip.task_settings import TaskSettings
-from experiments.clip.trial import DEFAULT_CAPTIONS, DEFAULT_OPTIMISER, Count, DataRoot, Download
+from experiments.clip.trial import DEFAULT_CAPTIONS, DEFAULT_OPTIMISER, HELD_OUT, Count, DataRoot, Download
 from experiments.clip.words import require_captions
 from harness.errors import UserError, listed, nearest
 
@@ -69,7 +68,7 @@ def classify_tasks(
     import torch
 
     from experiments.clip.images import load_images
-    from experiments.clip.setup import Training, train_small
+    from experiments.clip.setup import Training, facts_of, train_small
 
     torch.set_num_threads(run.threads or torch.get_num_threads())
     dataset = load_images(data, run.stream("data").seed, data_root, download)
@@ -79,9 +78,7 @@ def classify_tasks(
     if "probe" in reader.values():
         require_labelled(labelled, len(dataset.train))
     trained = train_small(run, dataset, model, Training(captions, optimiser, steps, batch_size))
-    facts: dict[str, float] = {"parameters": sum(parameter.numel() for parameter in trained.encoder.model.parameters())}
-    if trained.outcome.logged:
-        facts["loss"] = trained.outcome.logged[-1]["loss"]
+    facts = facts_of(trained.encoder.model, trained.outcome)
     diverged = trained.outcome.diverged_at is not None
     asked = _Asked(run, dataset, trained.encoder)
     chosen = run.stream("probe").numpy.permutation(len(dataset.train))[:labelled]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,7 +14,7 @@ from experiments.clip.data_settings import ImageSettings
 from experiments.clip.model_settings import ModelSettings
 from experiments.clip.optimiser_settings import OptimiserSettings
 from experiments.clip.prompt_settings import PromptSettings
-from experiments.clip.trial import DEFAULT_CAPTIONS, DEFAULT_OPTIMISER, Count, DataRoot, Download, Share
+from experiments.clip.trial import DEFAULT_CAPTIONS, DEFAULT_OPTIMISER, HELD_OUT, Count, DataRoot, Download, Share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 Shots = Annotated[Mapping[str, Annotated[int, Field(ge=0)]], Field(min_length=1)]
 Layer = Literal["penultimate", "projected"]
-ENSEMBLE = PromptSettings(templates="held-out")
 
 
 def compare_with_probes(
@@ -39,7 +39,7 @@ def compare_with_probes(
     steps: Count = 400,
     batch_size: Count = 128,
     attribute: str | None = None,
-    prompts: PromptSettings = ENSEMBLE,
+    prompts: PromptSettings = HELD_OUT,
     draws: Count = 5,
     data_root: DataRoot = None,
     download: Download = False,
@@ -78,7 +78,7 @@ def compare_with_probes(
         for level, count in shots.items():
             found = [zero_shot] if count == 0 else _probes(run, ready, parts, factor, count, draws)
             mean = sum(found) / len(found)
-            spread = math.sqrt(sum((one - mean) ** 2 for one in found) / (len(found) - 1)) if len(found) > 1 else 0.0
+            spread = statistics.stdev(found) if len(found) > 1 else 0.0
             records.append({"shots": level, "layer": name, "accuracy": mean, "spread": spread, **ready.facts})
     return records
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from experiments.clip.caption_settings import CaptionSettings
@@ -136,11 +136,14 @@ def trained_or_loaded(
 
 def ready_of(dataset: Dataset, trained: Trained) -> Ready:
     """Return a small encoder that was trained, with the data to classify."""
-    facts: dict[str, float] = {"parameters": sum(p.numel() for p in trained.encoder.model.parameters())}
-    if trained.outcome.logged:
-        facts["loss"] = trained.outcome.logged[-1]["loss"]
-    diverged = trained.outcome.diverged_at is not None
+    facts, diverged = facts_of(trained.encoder.model, trained.outcome), trained.outcome.diverged_at is not None
     return Ready(dataset, FreshVectors(trained.encoder), facts, trained.templates, trained.encoder, diverged)
+
+
+def facts_of(model: nn.Module, outcome: Outcome) -> dict[str, float]:
+    """Return what a record says of a model that was trained: its parameters, and its last loss where there is one."""
+    facts: dict[str, float] = {"parameters": sum(parameter.numel() for parameter in model.parameters())}
+    return {**facts, "loss": outcome.logged[-1]["loss"]} if outcome.logged else facts
 
 
 def train_small(

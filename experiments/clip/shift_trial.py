@@ -15,7 +15,7 @@ from experiments.clip.model_settings import SmallSettings
 from experiments.clip.optimiser_settings import OptimiserSettings
 from experiments.clip.prompt_settings import PromptSettings
 from experiments.clip.shift_settings import ShiftSettings
-from experiments.clip.trial import DEFAULT_CAPTIONS, DEFAULT_OPTIMISER, Count, DataRoot, Download
+from experiments.clip.trial import DEFAULT_CAPTIONS, DEFAULT_OPTIMISER, HELD_OUT, Count, DataRoot, Download
 from experiments.clip.words import require_captions
 from harness.errors import UserError
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 LearnerName = Literal["zero-shot", "supervised"]
 Tests = Annotated[Mapping[str, tuple[ShiftSettings, ...]], Field(min_length=1)]
 Learners = Annotated[Mapping[str, LearnerName], Field(min_length=1)]
-HELD_OUT = PromptSettings(templates="held-out")
-"""The ensemble over embeddings (section 3.1.4) of templates that no caption was written with."""
 
 
 def classify_under_shift(
@@ -111,7 +109,7 @@ def _zero_shot(
     root: str | None,
 ) -> _Learner:
     from experiments.clip.scoring import Scorer, encoded
-    from experiments.clip.setup import train_small
+    from experiments.clip.setup import facts_of, train_small
     from experiments.clip.stored import FreshVectors
     from experiments.clip.templates import subject_of
 
@@ -125,7 +123,7 @@ def _zero_shot(
         scorer = Scorer(vectors, subject, seen, validation)
         return scorer.score(prompts, run.stream("subsets").child("prompts")).correct
 
-    facts = _facts(trained.encoder.model, trained.outcome.logged)
+    facts = facts_of(trained.encoder.model, trained.outcome)
     return _Learner(None if trained.outcome.diverged_at is not None else correct, facts)
 
 
@@ -135,7 +133,7 @@ def _supervised(run: Run, dataset: Dataset, factor: str, model: SmallSettings, t
     from torch.nn import functional
 
     from experiments.clip.model import image_tower
-    from experiments.clip.setup import as_float, batches
+    from experiments.clip.setup import as_float, batches, facts_of
     from experiments.clip.training import train
     from harness.execution.run import Checkpoint
 
@@ -173,12 +171,7 @@ def _supervised(run: Run, dataset: Dataset, factor: str, model: SmallSettings, t
         found = torch.cat([tower(images).argmax(1) for images in batches(part, device)]).cpu()
         return (found == torch.from_numpy(numpy.array(part.factors[factor], dtype=numpy.int64))).float()
 
-    return _Learner(None if outcome.diverged_at is not None else correct, _facts(tower, outcome.logged))
-
-
-def _facts(model: Any, logged: list[dict[str, float]]) -> dict[str, float]:
-    facts: dict[str, float] = {"parameters": sum(parameter.numel() for parameter in model.parameters())}
-    return {**facts, "loss": logged[-1]["loss"]} if logged else facts
+    return _Learner(None if outcome.diverged_at is not None else correct, facts_of(tower, outcome))
 
 
 def _records(

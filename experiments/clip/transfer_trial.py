@@ -14,7 +14,6 @@ from experiments.clip.data_settings import ImageSettings
 from experiments.clip.model_settings import ModelSettings, OpenClipSettings, SmallSettings
 from experiments.clip.optimiser_settings import OptimiserSettings
 from experiments.clip.prompt_settings import PromptSettings
-from experiments.clip.shift_trial import HELD_OUT
 from experiments.clip.task_settings import (
     AttributeSettings,
     LabelsSettings,
@@ -22,7 +21,7 @@ from experiments.clip.task_settings import (
     SupervisedSettings,
     UnseenSettings,
 )
-from experiments.clip.trial import DEFAULT_CAPTIONS, DEFAULT_OPTIMISER, Count, DataRoot, Download, Share
+from experiments.clip.trial import DEFAULT_CAPTIONS, DEFAULT_OPTIMISER, HELD_OUT, Count, DataRoot, Download, Share
 from experiments.clip.words import require_captions
 from harness.errors import UserError
 

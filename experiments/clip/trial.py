@@ -24,6 +24,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Prompts = Annotated[Mapping[str, PromptSettings], Field(min_length=1)]
 DEFAULT_CAPTIONS = CaptionSettings()
 DEFAULT_OPTIMISER = OptimiserSettings()
+HELD_OUT = PromptSettings(templates="held-out")
+"""The ensemble over embeddings (section 3.1.4) of templates that no caption was written with."""
 
 
 def classify_by_prompts(
