@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Literal
 from harness.plan.code import fingerprint
 from harness.plan.design import Design
 from harness.plan.trials import Trial, canonical, expand
+from harness.store.endings import RETRIED
 from harness.store.store import Store, StoredAttempt
 
 if TYPE_CHECKING:
     from harness.plan.selection import Selection
 
 Status = Literal["done", "failed", "stale", "missing"]
-RETRIED_FAILURES = ("killed", "time limit")
-"""Kinds of failure that come from outside the trial; the next run tries them again by itself."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class TrialState:
     @property
     def retried_by_itself(self) -> bool:
         failure = self.counted.attempt.failure if self.counted else None
-        return failure is not None and failure.kind in RETRIED_FAILURES
+        return failure is not None and failure.kind in RETRIED
 
 
 @dataclass(frozen=True)
