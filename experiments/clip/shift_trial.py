@@ -135,7 +135,6 @@ def _supervised(run: Run, dataset: Dataset, factor: str, model: SmallSettings, t
     from experiments.clip.model import image_tower
     from experiments.clip.setup import as_float, batches, facts_of
     from experiments.clip.training import train
-    from harness.execution.run import Checkpoint
 
     part, device = dataset.train, torch.device(run.device)
     _, channels, side, _ = part.images.shape
@@ -161,7 +160,7 @@ def _supervised(run: Run, dataset: Dataset, factor: str, model: SmallSettings, t
         training.batch_size,
         run.stream("data_order"),
         # Beside the dual encoder's, which an interrupted trial still needs to know that it is trained.
-        checkpoint=Checkpoint(run.checkpoint.folder / "supervised"),
+        checkpoint=run.checkpoint.within("supervised"),
         progress=run.progress,
         log=lambda step, **values: run.log(step, **{f"supervised_{name}": value for name, value in values.items()}),
     )

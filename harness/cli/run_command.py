@@ -11,11 +11,14 @@ import click
 
 from harness.cli.main import INTERRUPTED, SOME_FAILED, UNUSABLE_INPUT
 from harness.cli.options import Selection, design_options, select
+from harness.cli.slurm import cluster_for, with_prediction
 from harness.cli.stages import Stages, refuse_undecidable, saving
 from harness.errors import UserError
-from harness.execution import claims
+from harness.execution.claims import Claims
 from harness.execution.display import duration
 from harness.execution.driver import EXECUTORS, Outcome, run_sweep, worker_count
+from harness.execution.place import Place
+from harness.execution.slurm.driver import Cluster, size_on
 from harness.plan.device import require_device
 from harness.plan.hooks import require_ready
 from harness.plan.lock import lock_plan
@@ -28,26 +31,38 @@ TRACEBACKS_SHOWN = 3
 @click.command("run")
 @design_options
 @click.option("--executor", type=click.Choice(EXECUTORS), default="local", show_default=True, help="Where trials run.")
-@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Trials at a time (default: what the CPUs hold).")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="At a time: trials here (default: what the CPUs "
+              "hold), tasks on Slurm.")  # fmt: skip
+@click.option("--detach", is_flag=True, help="On Slurm: return once the trials are submitted; see 'harness status'.")
 @click.option("--retry-failed", is_flag=True, help="Run failed trials again.")
 @click.option("--stale", type=click.Choice(["rerun", "keep"]), default="rerun", show_default=True,
               help="What becomes of results made with other code.")  # fmt: skip
 @click.option("--underpowered", is_flag=True, help="Run a plan that can hardly decide its claims; the report says so.")
 def run_command(
-    executor: Any, jobs: int | None, retry_failed: bool, stale: str, underpowered: bool, **options: Any
+    executor: Any,
+    jobs: int | None,
+    detach: bool,
+    retry_failed: bool,
+    stale: str,
+    underpowered: bool,
+    **options: Any,
 ) -> int:
     """Run the trials of SPEC that are missing. Interrupt it when you like: what is finished stays finished.
 
     Where the spec declares looks, the sweep stops as soon as every confirmatory claim is decided. Where it tunes,
     tuning trials run first, and each arm's best levels are frozen before any trial that is reported.
     """
+    if detach and executor != "slurm":
+        raise UserError(f"--detach: goes with --executor slurm; trials of --executor {executor} end with their driver")
     selection = select(**options)
     check_arms(selection.design.experiment)
-    require_device(selection.design.device)
-    claims.clear_dead(selection.store.claims_folder(selection.design.name))
+    if executor != "slurm":
+        require_device(selection.design.device)
+    cluster = cluster_for(selection.design, jobs, detach) if executor == "slurm" else None
+    Claims(selection.store.claims_folder(selection.design.name), Place.here()).clear_dead()
     for sentence in selection.state.damaged:
         click.echo(f"damaged and ignored: {sentence}", err=True)
-    how = _How(executor, jobs, retry_failed, stale == "keep")
+    how = _How(executor, jobs, retry_failed, stale == "keep", cluster)
     stages = Stages(selection, retry_failed, stale == "keep")
     wanted = stages.wanted()
     if not wanted:
@@ -74,38 +89,66 @@ class _How:
     jobs: int | None
     retry_failed: bool
     keep_stale: bool
+    cluster: Cluster | None
 
 
 def _run_stage(stages: Stages, wanted: Sequence[TrialState], how: _How) -> int | None:
     """Run what one stage wants; return an exit status where the sweep cannot go on."""
-    selection = stages.selection
-    workers = worker_count(selection.design, how.jobs, len(wanted))
+    selection, design = stages.selection, stages.selection.design
+    cluster = how.cluster
+    if cluster is None:
+        workers = worker_count(design, how.jobs, len(wanted))
+        where = f"{workers} at a time"
+    else:
+        cluster = with_prediction(cluster, selection.state, wanted)
+        size = size_on(cluster, design.resources, len(wanted))
+        workers = size.jobs
+        where = f"as {size.tasks} Slurm tasks, at most {size.jobs} at a time"
     predicted = predicted_seconds(selection.state, wanted, workers)
-    click.echo(_announcement(stages, len(wanted), workers, predicted), err=True)
+    click.echo(_announcement(stages, len(wanted), where, predicted), err=True)
     outcome = run_sweep(
-        selection.design,
+        design,
         wanted,
         selection.store,
         selection.state.code,
         executor=how.executor,
         jobs=how.jobs,
         predicted=predicted,
+        cluster=cluster,
     )
     stages.refresh()
-    if outcome.interrupted or outcome.code_moved or outcome.store_error:
+    if cluster is not None and cluster.detach:
+        return _detached(stages.selection, outcome)
+    if outcome.interrupted or outcome.code_moved or outcome.store_error or outcome.cancelled:
         return _conclude(stages.selection, outcome)
     return None
 
 
-def _announcement(stages: Stages, wanted: int, workers: int, predicted: float | None) -> str:
+def _announcement(stages: Stages, wanted: int, where: str, predicted: float | None) -> str:
     design, state = stages.selection.design, stages.selection.state
     stale = state.count("stale")
     parts = [f"{wanted} of {len(state.states)} trials to run"]
     parts += [stages.name()] if stages.name() else []
     parts += [f"{stale} of them because the code changed"] if stale else []
-    parts += [f"{workers} at a time", f"on {design.device}"]
+    parts += [where, f"on {design.device}"]
     parts += [f"about {duration(predicted)}"] if predicted else []
     return f"{design.name} ({design.profile_name}): {', '.join(parts)}"
+
+
+def _detached(selection: Selection, outcome: Outcome) -> int:
+    name = selection.design.name
+    arrays = ", ".join(str(job) for job in outcome.jobs)
+    if not outcome.detached:
+        click.echo(
+            f"{name}: nothing to submit; what is missing is running elsewhere ('harness status {name}')", err=True
+        )
+        return 0
+    click.echo(
+        f"{name}: {outcome.detached} tasks go on by themselves (job {arrays}); 'harness status {name}' shows how far, "
+        f"'harness cancel {name}' ends them, and the same command without --detach follows them",
+        err=True,
+    )
+    return 0
 
 
 def _nothing_to_do(selection: Selection, stale: str) -> int:
@@ -138,8 +181,15 @@ def _conclude(selection: Selection, outcome: Outcome) -> int:
     if saved := saving(selection):
         click.echo(f"{name}: {saved}", err=True)
     if outcome.interrupted:
-        click.echo(f"{name}: interrupted; the same command goes on where it stopped", err=True)
+        arrays = ", ".join(str(job) for job in outcome.jobs)
+        goes_on = f"Slurm job {arrays} goes on ('harness cancel {name}' ends it); " if arrays else ""
+        click.echo(f"{name}: interrupted; {goes_on}the same command goes on where it stopped", err=True)
         return INTERRUPTED
+    if outcome.cancelled:
+        click.echo(
+            f"{name}: tasks were cancelled; the same command runs the {outcome.cancelled} trials they left", err=True
+        )
+        return SOME_FAILED
     if outcome.code_moved:
         click.echo(f"{name}: the code changed while its trials waited; run the command again", err=True)
         return SOME_FAILED

@@ -2,57 +2,102 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from dataclasses import dataclass
 
 import click
 
 from harness.cli.options import store_option
-from harness.execution import claims
+from harness.cli.progress import Arrays, claims_of, held_trials, sweep_line
+from harness.execution.claims import Claims
 from harness.plan.design import make_design
 from harness.plan.state import state_of
 from harness.spec.find import all_experiments, find_experiment
 from harness.spec.load import Experiment
 from harness.store.store import Store
 
+WATCH_SECONDS = 2.0
+
 
 @click.command("status")
 @click.argument("spec", required=False)
 @click.option("--profile", metavar="P", help="One profile (default: each that has results).")
+@click.option("--watch", is_flag=True, help="Look again every two seconds until nothing waits or runs.")
 @store_option
-def status_command(spec: str | None, profile: str | None, store: str | None) -> None:
-    """Show done, failed, stale, running and missing trials of SPEC, or of every experiment with results."""
+def status_command(spec: str | None, profile: str | None, watch: bool, store: str | None) -> None:
+    """Show done, failed, stale, running and missing trials of SPEC, or of every experiment with results.
+
+    Arrays on a cluster are shown with it, as their tasks and Slurm tell. A controller that does not answer is given up
+    after seconds.
+    """
     place = Store.at(store)
     experiments = [find_experiment(spec)] if spec else all_experiments()
-    shown = False
-    for experiment in experiments:
-        for name in [profile] if profile else list(experiment.spec.profiles):
-            line = _line(experiment, name, place)
-            if line:
-                click.echo(line)
-                shown = True
-    if not shown:
-        click.echo(f"no results in {place.root}")
+    views = [_View.of(experiment, profile, place) for experiment in experiments]
+    text, busy = _look(views, place)
+    if not watch:
+        click.echo(text)
+        return
+    if sys.stdout.isatty():
+        _watch_live(views, place, text, busy)
+        return
+    while True:
+        click.echo(text)
+        shown = text
+        while busy and text == shown:
+            time.sleep(WATCH_SECONDS)
+            text, busy = _look(views, place)
+        if not busy:
+            if text != shown:
+                click.echo(text)
+            return
 
 
-def _line(experiment: Experiment, profile: str, store: Store) -> str:
-    design = make_design(experiment, profile)
-    state = state_of(design, store)
-    running = sum(_is_held(store, experiment.name, entry.trial.id) for entry in state.states)
-    if not running and not any(entry.counted for entry in state.states):
-        return ""
-    counts = {name: state.count(name) for name in ("done", "failed", "stale", "missing")}
-    counts["missing"] -= min(running, counts["missing"])
-    parts = [f"{count} {name}" for name, count in counts.items() if count]
-    parts += [f"{running} running"] if running else []
-    text = f"{experiment.name} ({profile}): {', '.join(parts)}, of {len(state.states)}"
-    if design.select is not None:
-        text += "; levels frozen" if state.selection is not None else "; still tuning"
-    made = state.looks_made()
-    if len(design.looks) > 1 and made:
-        text += f"; look at {made[-1]} of at most {design.replicates} replicates made"
-    return text
+def _watch_live(views: list[_View], place: Store, text: str, busy: bool) -> None:
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(Text(text), auto_refresh=False) as live:
+        while busy:
+            time.sleep(WATCH_SECONDS)
+            text, busy = _look(views, place)
+            live.update(Text(text), refresh=True)
 
 
-def _is_held(store: Store, experiment: str, trial: str) -> bool:
-    claim = claims.read(store.claims_folder(experiment) / f"{trial}.json")
-    return claim is not None and claim.held_by_live_process(time.time())
+@dataclass
+class _View:
+    """One experiment, with what stays between two looks."""
+
+    experiment: Experiment
+    profiles: list[str]
+    store: Store
+    claims: Claims
+    arrays: Arrays
+
+    @classmethod
+    def of(cls, experiment: Experiment, profile: str | None, store: Store) -> _View:
+        claims = claims_of(store, experiment.name)
+        profiles = [profile] if profile else list(experiment.spec.profiles)
+        return cls(experiment, profiles, store, claims, Arrays(store, experiment.name))
+
+    def lines(self) -> list[str]:
+        self.arrays.refresh(self.claims)
+        self.arrays.look()
+        held = held_trials(self.claims)
+        lines = []
+        for name in self.profiles:
+            design = make_design(self.experiment, name)
+            state = state_of(design, self.store)
+            if line := sweep_line(design, state, held, self.arrays.running):
+                lines.append(line)
+        arrays = list(self.arrays.lines())
+        return [*(lines or [f"{self.experiment.name}: no results yet"] if arrays else lines), *arrays]
+
+    @property
+    def busy(self) -> bool:
+        return self.arrays.live or bool(held_trials(self.claims))
+
+
+def _look(views: list[_View], place: Store) -> tuple[str, bool]:
+    lines = [line for view in views for line in view.lines()]
+    return "\n".join(lines) or f"no results in {place.root}", any(view.busy for view in views)

@@ -1,41 +1,29 @@
-"""Workers that end: told by themselves, killed, or stopped because a trial took too long."""
+"""Workers on this machine that end: told by themselves, killed, or stopped because a trial took too long."""
 
 from __future__ import annotations
 
 import time
 
 from harness.errors import UserError
-from harness.execution import claims
-from harness.execution.orders import OrderedTrial
-from harness.execution.sweep import Sweep, SweepWorker, note, settle, wait_for
-from harness.store.attempt import Attempt, Failure, write_attempt
-from harness.store.store import new_attempt_id
+from harness.execution.ends import Unfinished, record_end
+from harness.execution.sweep import Sweep, SweepWorker, note, review, wait_for
+from harness.store.attempt import Failure
 
-DEATHS_PER_TRIAL = 2
-"""How often a worker may die in the same trial within one run before the trial is left as failed."""
+DEATHS_BEFORE_FIRST = 2
+"""How many workers may die before their first trial within one run."""
 
 
 def bury(sweep: Sweep) -> None:
-    """Take leave of workers that ended, and find out what became of the trial a dead one was at."""
+    """Take leave of workers that ended, and find out what became of the trials they had in hand."""
     for worker in [worker for worker in sweep.workers if not worker.job.running()]:
         for event in worker.events.read():
             note(sweep, worker, event)
         sweep.workers.remove(worker)
-        if worker.ended:
-            _drop_answered(sweep, worker)
-        elif not sweep.outcome.code_moved:
+        if not worker.ended and not sweep.outcome.code_moved:
             _died(sweep, worker)
-
-
-def _drop_answered(sweep: Sweep, worker: SweepWorker) -> None:
-    """Settle what a worker passed over because another driver finished it, or is at it."""
-    for name in worker.trials:
-        if name in sweep.pending and not any(other.current == name for other in sweep.workers):
-            trial = sweep.pending[name]
-            new = set(sweep.store.attempt_ids(sweep.design.name, name)) - set(trial.known_attempts)
-            held = claims.read(sweep.store.claims_folder(sweep.design.name) / f"{name}.json")
-            if new or (held is not None and held.held_by_live_process(time.time())):
-                settle(sweep, name, failed=False)
+        if not sweep.outcome.store_error:
+            # What it passed over was finished by somebody else, or somebody else is at it.
+            review(sweep, [name for name in worker.trials if name in sweep.pending])
 
 
 def _died(sweep: Sweep, worker: SweepWorker) -> None:
@@ -45,55 +33,28 @@ def _died(sweep: Sweep, worker: SweepWorker) -> None:
         return
     output = worker.job.output()
     if worker.current is None:
-        sweep.deaths[""] = sweep.deaths.get("", 0) + 1
-        if sweep.deaths[""] > DEATHS_PER_TRIAL:
+        sweep.died_early += 1
+        if sweep.died_early > DEATHS_BEFORE_FIRST:
             last = (output.strip().splitlines() or ["nothing"])[-1]
             raise UserError(f"{sweep.design.name}: workers end before their first trial; the last one said: {last}")
         return
-    _record_death(sweep, worker.current, "killed", "the worker's process ended in the middle of the trial", output)
+    _record(sweep, worker, Failure("killed", "killed", "the worker's process ended in the middle of the trial", output))
 
 
-def _record_death(sweep: Sweep, name: str, kind: str, message: str, output: str) -> None:
+def _record(sweep: Sweep, worker: SweepWorker, failure: Failure) -> None:
+    name = str(worker.current)
     trial = sweep.pending.get(name)
     if trial is None:
         return
-    claim = sweep.store.claims_folder(sweep.design.name) / f"{name}.json"
-    holder = claims.read(claim)
     deadline = time.monotonic() + 5
-    while holder and holder.held_by_live_process(time.time()) and time.monotonic() < deadline:
+    while sweep.claims.is_held(name) and time.monotonic() < deadline:
         time.sleep(0.05)
-    # It may have finished after all, a moment before its process ended.
-    if set(sweep.store.attempt_ids(sweep.design.name, name)) - set(trial.known_attempts):
-        settle(sweep, name, failed=False)
-        return
-    now = time.time()
-    attempt = Attempt(
-        id=new_attempt_id(now),
-        trial=name,
-        experiment=sweep.design.name,
-        identity=trial.identity,
-        arm=trial.arm,
-        replicate=trial.replicate,
-        records=(),
-        failure=Failure(kind, kind, message, output),
-        started=now,
-        seconds=0.0,
-        code=sweep.code,
-        environment="",
-        run=sweep.run,
-        worker="driver",
-    )
-    folder = sweep.store.attempts_folder(sweep.design.name, name)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_attempt(folder, attempt, {}, None)
-    claims.release(claim)
+    # Where it finished after all, a moment before its process ended, that attempt stands and nothing is written.
+    place = sweep.claims.place.kept()
+    unfinished = Unfinished(trial, worker.attempt, worker.began, f"{worker.name}@{place['host']}", place)
+    record_end(sweep.store, sweep.design.name, sweep.run, sweep.code, unfinished, failure)
     sweep.tally.running.discard(name)
-    sweep.deaths[name] = sweep.deaths.get(name, 0) + 1
-    if sweep.deaths[name] >= DEATHS_PER_TRIAL or kind == "time limit":
-        settle(sweep, name, failed=True)
-    else:
-        known = (*trial.known_attempts, attempt.id)
-        sweep.pending[name] = OrderedTrial(**{**trial.__dict__, "known_attempts": known})
+    review(sweep, [name])
 
 
 def end_overdue(sweep: Sweep) -> None:
@@ -101,9 +62,8 @@ def end_overdue(sweep: Sweep) -> None:
     limit = sweep.design.resources.minutes * 60
     for worker in list(sweep.workers):
         if worker.current is not None and time.monotonic() - worker.since > limit:
-            name = worker.current
             worker.job.stop()
             wait_for([worker])
             sweep.workers.remove(worker)
             message = f"took longer than the {sweep.design.resources.minutes:g} minutes that its resources allow"
-            _record_death(sweep, name, "time limit", message, worker.job.output())
+            _record(sweep, worker, Failure("time limit", "time limit", message, worker.job.output()))

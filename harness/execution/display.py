@@ -12,11 +12,16 @@ PLAIN_SECONDS = 30.0
 
 @dataclass
 class Tally:
-    """What a sweep has come to. ``within`` is how far the running trials are, as (done, total) by trial."""
+    """What a sweep has come to. ``within`` is how far the running trials are, as (done, total) by trial.
+
+    ``elsewhere`` counts trials that another driver is at; ``note`` is what else there is to say, such as of a queue.
+    """
 
     total: int
     finished: int = 0
     failed: int = 0
+    elsewhere: int = 0
+    note: str = ""
     running: set[str] = field(default_factory=set)
     within: dict[str, tuple[int, int]] = field(default_factory=dict)
     predicted: float | None = None
@@ -50,6 +55,10 @@ class Tally:
         if self.running:
             inside = ", ".join(f"{done}/{total}" for done, total in self.within.values() if total)
             parts.append(f"{len(self.running)} running" + (f" (at {inside})" if inside else ""))
+        if self.elsewhere:
+            parts.append(f"{self.elsewhere} running for another driver")
+        if self.note:
+            parts.append(self.note)
         left = self.seconds_left()
         if left is not None and self.finished < self.total:
             parts.append(f"about {duration(left)} left")

@@ -5,29 +5,38 @@ Outcomes are collected one by one. What counts in the end is read from the store
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import sys
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import psutil
 
+from harness.errors import UserError
+from harness.execution.claims import Claims
 from harness.execution.deaths import bury, end_overdue
 from harness.execution.display import Display, Tally
 from harness.execution.launchers import Launcher, LocalLauncher
-from harness.execution.orders import EventReader, Order, OrderedTrial, ProcessName
-from harness.execution.sweep import Outcome, Sweep, SweepWorker, collect, stop
+from harness.execution.orders import EventReader, EventWriter, Order, OrderedTrial, ProcessName
+from harness.execution.place import Place
+from harness.execution.sweep import Outcome, Sweep, SweepWorker, collect, review, stop
 from harness.execution.worker import execute
 from harness.plan.design import Design
 from harness.plan.state import TrialState
 from harness.store.atomic import write_json
 from harness.store.store import Store
 
-Executor = Literal["inline", "local"]
-EXECUTORS: tuple[Executor, ...] = ("inline", "local")
+if TYPE_CHECKING:
+    from harness.execution.slurm.driver import Cluster
+
+Executor = Literal["inline", "local", "slurm"]
+EXECUTORS: tuple[Executor, ...] = ("inline", "local", "slurm")
+ELSEWHERE_SECONDS = 0.5
+"""How often the driver looks at trials that another driver is at."""
 
 
 def available_cpus() -> int:
@@ -57,32 +66,39 @@ def run_sweep(
     executor: Executor = "local",
     jobs: int | None = None,
     predicted: float | None = None,
+    cluster: Cluster | None = None,
 ) -> Outcome:
     """Execute trials and return how it ended. Finished work stays finished, whatever happens.
 
+    With the executor ``slurm``, ``cluster`` says where; an interruption leaves its tasks running.
+
     Raises:
-        UserError: the store cannot be written.
+        UserError: the store cannot be written, sbatch refuses, or workers end before their first trial.
     """
     store.require_writable()
     run = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:6]}"
     folder = store.runs_folder(design.name) / run
     folder.mkdir(parents=True)
+    threads = design.resources.cpus if executor == "slurm" else min(design.resources.cpus, available_cpus())
     sweep = Sweep(
         design,
         store,
         code,
         run,
         folder,
-        min(design.resources.cpus, available_cpus()),
+        threads,
         {entry.trial.id: _ordered(entry) for entry in wanted},
         Tally(len(wanted), predicted=predicted),
         Outcome(),
+        Claims(store.claims_folder(design.name), Place.here()),
     )
     write_json(folder / "run.json", _description(sweep, executor))
     with Display(design.name, sweep.tally) as display:
         try:
             if executor == "inline":
                 _inline(sweep, display)
+            elif cluster is not None:
+                _on_slurm(sweep, cluster, display)
             else:
                 slots = worker_count(design, jobs, len(wanted))
                 launcher = LocalLauncher(folder / "logs", design, sweep.threads)
@@ -98,6 +114,21 @@ def run_sweep(
             if not sweep.outcome.store_error:
                 raise
     return sweep.outcome
+
+
+def _on_slurm(sweep: Sweep, cluster: Cluster, display: Display) -> None:
+    from harness.execution.slurm.controller import NoAnswer
+    from harness.execution.slurm.driver import SlurmDriver
+
+    driver = SlurmDriver(sweep, cluster, lambda trials: _order(sweep, trials, None), display)
+    try:
+        driver.run()
+    except NoAnswer as error:
+        raise UserError(
+            f"{sweep.design.name}: Slurm does not answer any more ({error}); nothing was submitted"
+        ) from error
+    finally:
+        sweep.outcome.jobs = tuple(driver.jobs)
 
 
 def _ordered(entry: TrialState) -> OrderedTrial:
@@ -130,9 +161,11 @@ def _order(sweep: Sweep, trials: Sequence[OrderedTrial], driver: ProcessName | N
         sweep.code,
         sweep.design.device,
         sweep.threads,
-        sweep.design.resources.minutes * 60,
+        sweep.design.resources.exclusive,
+        sweep.design.resources.fresh_process,
         driver,
         tuple(trials),
+        tuple(sweep.claims.dead_among([trial.id for trial in trials])),
     )
 
 
@@ -146,9 +179,18 @@ def _inline(sweep: Sweep, display: Display) -> None:
         collect(sweep)
         display.update()
 
-    order = _order(sweep, list(sweep.pending.values()), None)
-    execute(order, sweep.folder / "events-inline.jsonl", "inline", follow)
-    collect(sweep)
+    with contextlib.closing(EventWriter(sweep.folder / "events-inline.jsonl")) as events:
+        while sweep.pending:
+            here = [trial for name, trial in sweep.pending.items() if name not in sweep.elsewhere]
+            execute(_order(sweep, here, None), events, "inline", after_trial=follow)
+            follow()
+            review(sweep, sweep.pending)
+            if sweep.outcome.code_moved or not sweep.elsewhere:
+                return
+            while len(sweep.elsewhere) == len(sweep.pending) > 0:
+                time.sleep(ELSEWHERE_SECONDS)
+                review(sweep, sweep.elsewhere)
+                display.update()
 
 
 class _NoJob:
@@ -165,10 +207,10 @@ class _NoJob:
 
 
 def _follow(sweep: Sweep, launcher: Launcher, slots: int, display: Display) -> None:
-    """Keep up to ``slots`` workers busy until nothing is pending."""
+    """Keep up to ``slots`` workers busy until nothing is pending, other drivers' trials included."""
     me = psutil.Process()
     driver = ProcessName(me.pid, me.create_time())
-    pause = 0.02
+    pause, looked = 0.02, 0.0
     while True:
         changed = collect(sweep)
         bury(sweep)
@@ -176,10 +218,13 @@ def _follow(sweep: Sweep, launcher: Launcher, slots: int, display: Display) -> N
         if sweep.outcome.store_error or sweep.outcome.code_moved:
             stop(sweep)
             return
+        if sweep.elsewhere and time.monotonic() - looked > ELSEWHERE_SECONDS:
+            review(sweep, sweep.elsewhere)
+            looked = time.monotonic()
         while len(sweep.workers) < slots and (trials := _next_chunk(sweep)):
             _launch(sweep, launcher, trials, driver)
         display.update()
-        if not sweep.workers:
+        if not sweep.workers and not sweep.elsewhere:
             return
         # Look often while trials are short, seldom while one is being timed.
         pause = 0.02 if changed else min(0.5, pause * 1.5)
@@ -189,10 +234,10 @@ def _follow(sweep: Sweep, launcher: Launcher, slots: int, display: Display) -> N
 def _next_chunk(sweep: Sweep) -> list[OrderedTrial]:
     """Return the trials for a new worker: all that are pending, shared by claims, or one for a fresh process."""
     if not sweep.design.resources.fresh_process:
-        # Another worker that still runs may have them all in hand already.
-        under_way = {worker.current for worker in sweep.workers}
+        # Another worker that still runs, or another driver, may have them all in hand already.
+        under_way = {worker.current for worker in sweep.workers} | sweep.elsewhere
         return [trial for name, trial in sweep.pending.items() if name not in under_way]
-    in_hand = {name for worker in sweep.workers for name in worker.trials}
+    in_hand = {name for worker in sweep.workers for name in worker.trials} | sweep.elsewhere
     return next(([trial] for name, trial in sweep.pending.items() if name not in in_hand), [])
 
 

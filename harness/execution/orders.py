@@ -37,7 +37,9 @@ class ProcessName:
 class Order:
     """Trials for one or more workers, and all that they need to run them.
 
-    ``lease_seconds`` is the longest that one trial may take; ``driver`` is set where a worker must end with it.
+    ``driver`` is set where a worker must end with it. ``exclusive`` trials are timed, so what interrupts one discards
+    it; of ``one_each`` every one needs a fresh process. ``dead_claims`` are ids of claims whose processes the driver
+    knows to be gone.
     """
 
     run: str
@@ -48,9 +50,11 @@ class Order:
     code: str
     device: str
     threads: int
-    lease_seconds: float
+    exclusive: bool
+    one_each: bool
     driver: ProcessName | None
     trials: tuple[OrderedTrial, ...]
+    dead_claims: tuple[str, ...] = ()
 
     def write(self, path: Path) -> None:
         write_json(path, asdict(self))
@@ -69,7 +73,8 @@ class Order:
             )
             for entry in document.pop("trials")
         )
-        document["search"] = tuple(document["search"])
+        for name in ("search", "dead_claims"):
+            document[name] = tuple(document[name])
         return cls(driver=ProcessName(**driver) if driver else None, trials=trials, **document)
 
 

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 class Checkpoint:
     """The state of a long trial, kept between attempts of the same trial made with the same code."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, after_save: Callable[[], None] = lambda: None) -> None:
         self.folder = folder
         self._path = folder / "state.pt"
+        self._after_save = after_save
 
     def save(self, state: Any) -> None:
         """Keep ``state`` (anything that ``torch.save`` takes); the earlier one stays until the new one is whole."""
@@ -36,6 +37,7 @@ class Checkpoint:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, self._path)
+        self._after_save()
 
     def load(self) -> Any | None:
         """Return the state that was saved last, or None."""
@@ -44,6 +46,10 @@ class Checkpoint:
         import torch
 
         return torch.load(self._path, map_location="cpu", weights_only=False)
+
+    def within(self, name: str) -> Checkpoint:
+        """Return the state of a part of the trial, kept beside the others' under a name of its own."""
+        return Checkpoint(self.folder / name, self._after_save)
 
     def clear(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -66,6 +72,7 @@ class Run:
         files: Path | None = None,
         on_progress: Callable[[int, int], None] | None = None,
         varied_streams: str = ALL_STREAMS,
+        after_checkpoint: Callable[[], None] = lambda: None,
     ) -> None:
         self.experiment = experiment
         self.replicate = replicate
@@ -79,6 +86,7 @@ class Run:
         self._on_progress = on_progress
         self._reported = 0.0
         self.varied_streams = varied_streams
+        self._after_checkpoint = after_checkpoint
 
     def stream(self, name: str) -> Stream:
         """Return the named random stream of this replicate (``init``, ``data_order``, ``augment``, ...).
@@ -90,7 +98,7 @@ class Run:
 
     @property
     def checkpoint(self) -> Checkpoint:
-        return Checkpoint(self._checkpoint_folder or self._scratch() / "checkpoint")
+        return Checkpoint(self._checkpoint_folder or self._scratch() / "checkpoint", self._after_checkpoint)
 
     @property
     def files(self) -> Path:

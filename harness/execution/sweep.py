@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.execution.answers import answer
+from harness.execution.claims import Claims
 from harness.execution.display import Tally
 from harness.execution.launchers import Job
 from harness.execution.orders import EventReader, OrderedTrial
@@ -16,29 +18,41 @@ from harness.store.store import Store
 
 @dataclass
 class Outcome:
-    """How a run of a sweep ended."""
+    """How a run of a sweep ended.
+
+    On Slurm, ``detached`` counts the tasks that were left to themselves, ``cancelled`` the trials that wait for the
+    next run since somebody cancelled their tasks, and ``jobs`` are arrays that go on.
+    """
 
     interrupted: bool = False
+    detached: int = 0
+    cancelled: int = 0
+    jobs: tuple[int, ...] = ()
     code_moved: bool = False
     store_error: str = ""
 
 
 @dataclass
 class SweepWorker:
-    """A launched worker: its job, what it reports, and the trial it is at."""
+    """A launched worker: its job, what it reports, and the trial it is at with the attempt it has begun.
+
+    ``since`` is by this process's monotonic clock, ``began`` in seconds since the epoch by the worker's.
+    """
 
     name: str
     job: Job
     events: EventReader
     trials: list[str]
     current: str | None = None
+    attempt: str = ""
+    began: float = 0.0
     since: float = 0.0
     ended: bool = False
 
 
 @dataclass
 class Sweep:
-    """The state of one run of the driver."""
+    """The state of one run of the driver. ``elsewhere`` are pending trials that somebody else is at."""
 
     design: Design
     store: Store
@@ -49,8 +63,10 @@ class Sweep:
     pending: dict[str, OrderedTrial]
     tally: Tally
     outcome: Outcome
+    claims: Claims
     workers: list[SweepWorker] = field(default_factory=list)
-    deaths: dict[str, int] = field(default_factory=dict)
+    elsewhere: set[str] = field(default_factory=set)
+    died_early: int = 0
     launched: int = 0
 
 
@@ -66,14 +82,24 @@ def collect(sweep: Sweep) -> bool:
 
 def note(sweep: Sweep, worker: SweepWorker, event: dict[str, object]) -> None:
     kind, trial = event["event"], str(event.get("trial", ""))
-    if kind == "started":
+    if kind == "begin" and worker.current is not None:
+        # A requeued task: what its earlier run was at, it is at no more.
+        sweep.tally.running.discard(worker.current)
+        worker.current = None
+    elif kind == "started":
         worker.current, worker.since = trial, time.monotonic()
+        worker.attempt, worker.began = str(event["attempt"]), float(str(event["began"]))
         sweep.tally.running.add(trial)
     elif kind == "progress":
         sweep.tally.within[trial] = (int(str(event["done"])), int(str(event["total"])))
-    elif kind == "finished":
+    elif kind in ("finished", "lost", "interrupted"):
         worker.current = None
-        settle(sweep, trial, failed=event["failure"] is not None)
+        sweep.tally.running.discard(trial)
+        sweep.tally.within.pop(trial, None)
+        if kind == "finished" and event["failure"] is None:
+            settle(sweep, trial, failed=False)
+        else:
+            review(sweep, [trial])
     elif kind == "code-moved":
         sweep.outcome.code_moved = True
     elif kind == "end":
@@ -81,6 +107,8 @@ def note(sweep: Sweep, worker: SweepWorker, event: dict[str, object]) -> None:
 
 
 def settle(sweep: Sweep, trial: str, failed: bool) -> None:
+    """Take a trial off the list: it is done, or left as failed."""
+    sweep.elsewhere.discard(trial)
     sweep.tally.running.discard(trial)
     sweep.tally.within.pop(trial, None)
     if sweep.pending.pop(trial, None) is None:
@@ -89,7 +117,24 @@ def settle(sweep: Sweep, trial: str, failed: bool) -> None:
     sweep.tally.failed += failed
 
 
+def review(sweep: Sweep, trials: Iterable[str]) -> None:
+    """Look up in the store what came of trials, whoever ran them, and who is at those that are open."""
+    for name in list(trials):
+        trial = sweep.pending.get(name)
+        if trial is None:
+            continue
+        came = answer(sweep.store, sweep.design.name, trial, sweep.code)
+        if came != "open":
+            settle(sweep, name, failed=came == "failed")
+        elif any(worker.current == name for worker in sweep.workers) or not sweep.claims.is_held(name):
+            sweep.elsewhere.discard(name)
+        else:
+            sweep.elsewhere.add(name)
+    sweep.tally.elsewhere = len(sweep.elsewhere)
+
+
 def stop(sweep: Sweep) -> None:
+    """Stop the workers on this machine; tasks of a cluster go on."""
     for worker in sweep.workers:
         worker.job.stop()
     wait_for(sweep.workers)

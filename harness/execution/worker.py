@@ -6,20 +6,24 @@ import contextlib
 import errno
 import os
 import shutil
-import socket
 import sys
 import time
 import traceback
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 
-from harness.execution import claims
+from harness.execution.answers import answer
+from harness.execution.claims import Claims, Held
+from harness.execution.guard import Guard, Interrupted
+from harness.execution.heartbeat import Heart
 from harness.execution.lifeline import end_with
 from harness.execution.orders import EventWriter, Order, OrderedTrial, ProcessName
+from harness.execution.place import Place
 from harness.execution.records import RecordError, checked_records
 from harness.execution.run import Run
 from harness.plan.code import fingerprint
@@ -39,46 +43,97 @@ def work(order_path: str, events_path: str, worker: str) -> None:
     if order.driver is not None:
         parent = psutil.Process(os.getppid())
         end_with([order.driver, ProcessName(parent.pid, parent.create_time())])
-    execute(order, Path(events_path), worker)
+    with contextlib.closing(EventWriter(Path(events_path))) as events:
+        execute(order, events, worker)
 
 
-def execute(order: Order, events_path: Path, worker: str, after_trial: Callable[[], None] = lambda: None) -> None:
-    """Run every trial of an order that nobody else has taken or finished; call ``after_trial`` after each."""
-    events = EventWriter(events_path)
-    try:
-        function = resolve(order.function, tuple(Path(folder) for folder in order.search))
-        _limit_threads(order.threads)
-        if fingerprint(order.function).digest != order.code:
+class CodeMoved(Exception):
+    """The code is no longer what the trials were ordered with."""
+
+
+def execute(
+    order: Order,
+    events: EventWriter,
+    worker: str,
+    *,
+    after_trial: Callable[[], None] = lambda: None,
+    guard: Guard | None = None,
+) -> None:
+    """Run every trial of an order that nobody else has taken or finished; call ``after_trial`` after each.
+
+    Raises:
+        Interrupted: the guard has stopped the worker; the trial it was at is abandoned.
+    """
+    store = Store(Path(order.store))
+    if not any(answer(store, order.experiment, trial, order.code) == "open" for trial in order.trials):
+        # Nothing is loaded for nothing: tasks of an array may come when others have done it all.
+        events.write("end")
+        return
+    function = resolve(order.function, tuple(Path(folder) for folder in order.search))
+    _limit_threads(order.threads)
+    place = Place.here()
+    with Heart(store.claims_folder(order.experiment)) as heart:
+        claims = Claims(
+            store.claims_folder(order.experiment), place, worker=worker, heart=heart.name, dead=order.dead_claims
+        )
+        context = _Context(order, store, function, _environment(order), worker, events, claims, place, guard or Guard())
+        try:
+            _require_same_code(context)
+            _take_all(context, after_trial)
+        except CodeMoved:
             events.write("code-moved")
             return
-        store = Store(Path(order.store))
-        context = _Context(order, store, function, _environment(order), worker, events)
-        for trial in order.trials:
-            _take(context, trial)
-            after_trial()
+    if context.guard.may_start():
         events.write("end")
-    finally:
-        events.close()
 
 
+def _take_all(context: _Context, after_trial: Callable[[], None]) -> None:
+    """Go through the trials; come back to those that somebody else held, for as long as that finds work."""
+    trials: Sequence[OrderedTrial] = context.order.trials
+    while trials:
+        held, taken = [], 0
+        for trial in trials:
+            if not context.guard.may_start():
+                return
+            came = _take(context, trial)
+            taken += came == "taken"
+            if came == "held":
+                held.append(trial)
+            after_trial()
+        trials = held if taken else []
+
+
+@dataclass
 class _Context:
     """What all trials of one order share."""
 
-    def __init__(
-        self,
-        order: Order,
-        store: Store,
-        function: TrialFunction,
-        environment: dict[str, Any],
-        worker: str,
-        events: EventWriter,
-    ) -> None:
-        self.order = order
-        self.store = store
-        self.function = function
-        self.environment = environment
-        self.worker = worker
-        self.events = events
+    order: Order
+    store: Store
+    function: TrialFunction
+    environment: dict[str, Any]
+    worker: str
+    events: EventWriter
+    claims: Claims
+    place: Place
+    guard: Guard
+    code_seen: float = 0.0
+
+
+CODE_SECONDS = 5.0
+"""How long the code is taken to be what it was: looking costs as much as a very short trial."""
+
+
+def _require_same_code(context: _Context) -> None:
+    """See that the sources are those that were ordered.
+
+    Raises:
+        CodeMoved: they are not.
+    """
+    now = time.monotonic()
+    if now - context.code_seen > CODE_SECONDS or not context.code_seen:
+        if fingerprint(context.order.function).digest != context.order.code:
+            raise CodeMoved
+        context.code_seen = now
 
 
 def _limit_threads(threads: int) -> None:
@@ -102,29 +157,29 @@ def _kept_environment(context: _Context) -> str:
     return context.store.keep_environment(context.environment | {"torch": describe_torch()})
 
 
-def _take(context: _Context, trial: OrderedTrial) -> None:
+def _take(context: _Context, trial: OrderedTrial) -> Literal["taken", "held", "answered"]:
     """Run one trial unless it is taken or was finished since it was ordered."""
     order, store = context.order, context.store
-    claim = store.claims_folder(order.experiment) / f"{trial.id}.json"
-    if _answered(store, order, trial) or not claims.acquire(claim, context.worker, order.lease_seconds):
-        return
+    if answer(store, order.experiment, trial, order.code) != "open":
+        return "answered"
+    held = context.claims.acquire(trial.id)
+    if held is None:
+        return "held"
     try:
         # Somebody may have finished it between the look and the claim.
-        if not _answered(store, order, trial):
-            scratch = store.runs_folder(order.experiment) / order.run / f"{TEMPORARY}{uuid.uuid4().hex}"
-            try:
-                _execute(context, trial, scratch)
-            finally:
-                shutil.rmtree(scratch, ignore_errors=True)
+        if answer(store, order.experiment, trial, order.code) != "open":
+            return "answered"
+        scratch = store.runs_folder(order.experiment) / order.run / f"{TEMPORARY}{uuid.uuid4().hex}"
+        try:
+            _execute(context, trial, scratch, held)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        return "taken"
     finally:
-        claims.release(claim)
+        context.claims.release(held)
 
 
-def _answered(store: Store, order: Order, trial: OrderedTrial) -> bool:
-    return bool(set(store.attempt_ids(order.experiment, trial.id)) - set(trial.known_attempts))
-
-
-def _execute(context: _Context, trial: OrderedTrial, scratch: Path) -> None:
+def _execute(context: _Context, trial: OrderedTrial, scratch: Path, held: Held) -> None:
     order, store = context.order, context.store
     folder = store.attempts_folder(order.experiment, trial.id)
     folder.mkdir(parents=True, exist_ok=True)
@@ -135,7 +190,7 @@ def _execute(context: _Context, trial: OrderedTrial, scratch: Path) -> None:
     clock = time.perf_counter()
     attempt_id = new_attempt_id(started)
     checkpoint_folder = store.checkpoint_folder(order.experiment, trial.id) / order.code
-    context.events.write("started", trial=trial.id)
+    context.events.write("started", trial=trial.id, attempt=attempt_id, began=started)
     given = dict(trial.parameters)
     varied = str(given.pop(VARIED_STREAMS, ALL_STREAMS))
     run = Run(
@@ -147,17 +202,29 @@ def _execute(context: _Context, trial: OrderedTrial, scratch: Path) -> None:
         scratch,
         lambda done, total: context.events.write("progress", trial=trial.id, done=done, total=total),
         varied,
+        context.guard.checkpointed,
     )
     records: tuple[dict[str, Any], ...] = ()
-    failure = None
+    failure, interrupted = None, None
     moment = _moment()
     try:
         arguments = {name: context.function.parameters[name].check(value) for name, value in given.items()}
-        returned = context.function.call(**arguments, **{RUN_ARGUMENT: run})
+        with context.guard.trial():
+            returned = context.function.call(**arguments, **{RUN_ARGUMENT: run})
         records = checked_records(returned, trial.blocked)
     except (Exception, SystemExit) as error:
         _stop_on_full_disk(error)
         failure = _failure(error)
+    except Interrupted as interruption:
+        failure, interrupted = context.guard.failure(), interruption
+        if failure is None:
+            context.events.write("interrupted", trial=trial.id)
+            raise
+    _require_same_code(context)
+    if not context.claims.still_held(held):
+        # This machine was taken for dead, and somebody else is at the trial: theirs counts.
+        context.events.write("lost", trial=trial.id)
+        return
     attempt = Attempt(
         id=attempt_id,
         trial=trial.id,
@@ -173,7 +240,8 @@ def _execute(context: _Context, trial: OrderedTrial, scratch: Path) -> None:
         environment=_kept_environment(context),
         moment=moment,
         run=order.run,
-        worker=f"{context.worker}@{socket.gethostname()}",
+        worker=f"{context.worker}@{context.place.host}",
+        place=context.place.kept(),
     )
     write_attempt(folder, attempt, run.all_tables(), scratch if scratch.is_dir() else None)
     if failure is None:
@@ -185,8 +253,10 @@ def _execute(context: _Context, trial: OrderedTrial, scratch: Path) -> None:
         trial=trial.id,
         attempt=attempt_id,
         seconds=attempt.seconds,
-        failure=failure.message if failure else None,
+        failure=failure.kind if failure else None,
     )
+    if interrupted is not None and not context.guard.may_start():
+        raise interrupted
 
 
 def _stop_on_full_disk(error: BaseException) -> None:

@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, overload
 
 from harness.plan.code import fingerprint
 from harness.plan.design import Design
 from harness.plan.trials import Trial, canonical, expand
 from harness.store.endings import RETRIED
+from harness.store.index import indexed_attempts
 from harness.store.store import Store, StoredAttempt
 
 if TYPE_CHECKING:
     from harness.plan.selection import Selection
+    from harness.store.attempt import Failure
 
 Status = Literal["done", "failed", "stale", "missing"]
 
 
+class Ended(Protocol):
+    """What the state of a trial is decided by, whether an attempt was read whole or looked up in the index."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def code(self) -> str: ...
+    @property
+    def failure(self) -> Failure | None: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def succeeded(self) -> bool: ...
+
+
+class Found(Protocol):
+    """A ``StoredAttempt``, or an ``IndexedAttempt``."""
+
+    @property
+    def attempt(self) -> Ended: ...
+
+
+AnyFound = TypeVar("AnyFound", bound=Found)
+
+
 @dataclass(frozen=True)
-class TrialState:
-    """A trial and the attempt that counts for it.
+class TrialProgress:
+    """A trial, its status, and when and how the attempt that counts for it ended.
 
     ``counted`` is the first successful attempt made with the present code; for a stale trial the newest successful
     one made with other code; for a failed trial its newest failure.
@@ -29,9 +55,7 @@ class TrialState:
 
     trial: Trial
     status: Status
-    counted: StoredAttempt | None
-    known: tuple[str, ...] = ()
-    damaged: tuple[str, ...] = ()
+    counted: Found | None
 
     @property
     def retried_by_itself(self) -> bool:
@@ -40,12 +64,28 @@ class TrialState:
 
 
 @dataclass(frozen=True)
-class PlanState:
-    """All trials of a design with their states; ``selection`` is what tuning has frozen, where the design tunes."""
+class TrialState(TrialProgress):
+    """A trial and the attempt that counts for it, whole, its bytes checked.
+
+    ``known`` are the ids of all its attempts, damaged ones included where there are any; ``damaged`` is a sentence for
+    each of these.
+    """
+
+    counted: StoredAttempt | None
+    known: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlanProgress:
+    """How far a design is; ``selection`` is what tuning has frozen, where the design tunes.
+
+    It may come out of the index: then nothing has checked the attempts' bytes, and there are no records in it.
+    """
 
     design: Design
     code: str
-    states: Sequence[TrialState]
+    states: Sequence[TrialProgress]
     selection: Selection | None = None
 
     def count(self, status: Status) -> int:
@@ -53,10 +93,17 @@ class PlanState:
 
     def looks_made(self) -> tuple[int, ...]:
         """Return the looks, as numbers of replicates, for which no trial is wanting any more."""
-        unsettled = [entry.trial.replicate for entry in self.states if entry.status in ("missing", "stale")]
+        unsettled = {entry.trial.replicate for entry in self.states if entry.status in ("missing", "stale")}
         if self.design.select is not None and self.selection is None:
             return ()
         return tuple(look for look in self.design.looks if not any(replicate < look for replicate in unsettled))
+
+
+@dataclass(frozen=True)
+class PlanState(PlanProgress):
+    """All trials of a design with the attempts that count for them: what reports and verdicts are made of."""
+
+    states: Sequence[TrialState]
 
     @property
     def damaged(self) -> list[str]:
@@ -65,11 +112,30 @@ class PlanState:
 
 def state_of(design: Design, store: Store) -> PlanState:
     """Return the state of a design's trials in a store, with the code as it is now and the levels frozen for it."""
-    from harness.plan.selection import frozen_selection
+    trials, code, selection = _planned(design, store)
+    return examine(design, trials, store, code, selection)
 
+
+def progress_of(design: Design, store: Store) -> PlanProgress:
+    """Return how far a design is, from the store's index: as ``state_of`` does, without opening every attempt.
+
+    The bytes of attempts that the index knows are not checked again.
+    """
+    trials, code, selection = _planned(design, store)
+    attempts = indexed_attempts(store, design.name, [trial.id for trial in trials])
+    states = [TrialProgress(trial, *decide(attempts.get(trial.id, ()), code)) for trial in trials]
+    return PlanProgress(design, code, states, selection)
+
+
+def _planned(design: Design, store: Store) -> tuple[list[Trial], str, Selection | None]:
+    """Return a design's trials as they stand now, the fingerprint of the code, and what was frozen."""
     code = fingerprint(design.function.name).digest
-    selection = frozen_selection(store, design, code) if design.select is not None else None
-    return examine(design, expand(design, selection.best if selection else None), store, code, selection)
+    selection = None
+    if design.select is not None:
+        from harness.plan.selection import frozen_selection
+
+        selection = frozen_selection(store, design, code)
+    return expand(design, selection.best if selection else None), code, selection
 
 
 def examine(
@@ -91,19 +157,38 @@ def examine(
 def _state(trial: Trial, store: Store, design: Design, code: str) -> TrialState:
     attempts, damaged = store.attempts(design.name, trial.id)
     known = tuple(store.attempt_ids(design.name, trial.id)) if damaged else tuple(a.attempt.id for a in attempts)
-    current = [a for a in attempts if a.attempt.succeeded and a.attempt.code == code]
-    if current:
-        return TrialState(trial, "done", current[0], known, tuple(damaged))
-    failures = [a for a in attempts if not a.attempt.succeeded and a.attempt.code == code]
-    if failures:
-        return TrialState(trial, "failed", failures[-1], known, tuple(damaged))
-    others = [a for a in attempts if a.attempt.succeeded]
-    if others:
-        return TrialState(trial, "stale", others[-1], known, tuple(damaged))
-    return TrialState(trial, "missing", None, known, tuple(damaged))
+    return TrialState(trial, *decide(attempts, code), known, tuple(damaged))
 
 
-def due(state: PlanState, *, retry_failed: bool, keep_stale: bool, replicates: int | None = None) -> list[TrialState]:
+def decide(attempts: Sequence[AnyFound], code: str) -> tuple[Status, AnyFound | None]:
+    """Return a trial's status and the attempt that counts for it, from its complete attempts in order.
+
+    Every state of a trial is decided here, so that what ``status`` shows is what ``run`` and ``report`` go by.
+    """
+    failed = stale = None
+    for found in attempts:
+        if found.attempt.code == code:
+            if found.attempt.succeeded:
+                return "done", found
+            failed = found
+        elif found.attempt.succeeded:
+            stale = found
+    if failed is not None:
+        return "failed", failed
+    return ("stale", stale) if stale is not None else ("missing", None)
+
+
+@overload
+def due(
+    state: PlanState, *, retry_failed: bool, keep_stale: bool, replicates: int | None = None
+) -> list[TrialState]: ...
+@overload
+def due(
+    state: PlanProgress, *, retry_failed: bool, keep_stale: bool, replicates: int | None = None
+) -> Sequence[TrialProgress]: ...
+def due(
+    state: PlanProgress, *, retry_failed: bool, keep_stale: bool, replicates: int | None = None
+) -> Sequence[TrialProgress]:
     """Return the trials that a run would execute, of the first ``replicates`` only where that is given."""
     wanted = []
     for entry in state.states:
@@ -116,19 +201,21 @@ def due(state: PlanState, *, retry_failed: bool, keep_stale: bool, replicates: i
     return wanted
 
 
-def predicted_seconds(state: PlanState, wanted: Sequence[TrialState], workers: int) -> float | None:
+def predicted_seconds(state: PlanProgress, wanted: Sequence[TrialProgress], workers: int) -> float | None:
     """Return the wall time of ``wanted`` on ``workers``, from earlier attempts of the same arm, else of any arm.
 
     None where the store holds no finished attempt to judge by.
     """
+    if not wanted:
+        return 0.0
     by_arm: dict[str, list[float]] = {}
     for entry in state.states:
         if entry.counted is not None and entry.counted.attempt.succeeded:
             by_arm.setdefault(_arm_key(entry.trial), []).append(entry.counted.attempt.seconds)
-    if not wanted:
-        return 0.0
     if not by_arm:
         return None
+    import statistics
+
     overall = statistics.median(seconds for values in by_arm.values() for seconds in values)
     known = {arm: statistics.median(values) for arm, values in by_arm.items()}
     return sum(known.get(_arm_key(entry.trial), overall) for entry in wanted) / max(1, workers)

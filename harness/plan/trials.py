@@ -6,9 +6,9 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.errors import listed, nearest
 from harness.plan.design import Design, Factor, Level
@@ -50,17 +50,21 @@ def expand(design: Design, best: BestLevels | None = None) -> list[Trial]:
         UserError: a skip rule names what does not exist, or nothing is left to run.
     """
     rules = _skip_rules(design)
+    common = _common(design)
     names = [factor.name for factor in design.plain_factors]
-    arms = []
-    for levels in itertools.product(*(factor.levels for factor in design.plain_factors)):
+    marked = [
+        [_Marked(level, common.differs(factor.name, level.identity)) for level in factor.levels]
+        for factor in design.plain_factors
+    ]
+    blocked_factors = design.blocked_factors
+    prepared = []
+    for levels in itertools.product(*marked):
         chosen = dict(zip(names, levels, strict=True))
-        blocked = _blocked_levels(design, chosen, rules)
+        blocked = _blocked_levels(blocked_factors, chosen, rules)
         if blocked is not None:
-            arms.append((chosen, blocked))
-    if not arms:
+            prepared.append(_prepare(common, chosen, blocked))
+    if not prepared:
         raise design.experiment.source.error(("skip",), "leaves no combination to run; the grid is empty")
-    defaults = _default_identities(design)
-    prepared = [_prepare(design, chosen, blocked, defaults) for chosen, blocked in arms]
     select = design.select
     if select is None:
         return [_trial(arm, replicate) for replicate in range(design.replicates) for arm in prepared]
@@ -92,8 +96,7 @@ def _readings(design: Design, arm: Mapping[str, Scalar], best: BestLevels) -> tu
     return tuple(reading for reading, chosen in wanted.items() if chosen == levels)
 
 
-@dataclass(frozen=True)
-class _Arm:
+class _Arm(NamedTuple):
     arm: Mapping[str, Scalar]
     blocked: Mapping[str, tuple[str, ...]]
     parameters: Mapping[str, Any]
@@ -101,29 +104,59 @@ class _Arm:
     prefix: str
 
 
-def _prepare(
-    design: Design, chosen: Mapping[str, Level], blocked: Mapping[str, list[Level]], defaults: Mapping[str, str]
-) -> _Arm:
-    given = {name: level.given for name, level in chosen.items()}
-    given |= {name: {level.name: level.given for level in levels} for name, levels in blocked.items()}
-    given |= {name: level.given for name, level in design.fixed.items()}
-    identity = {name: level.identity for name, level in chosen.items()}
-    identity |= {name: {level.name: level.identity for level in levels} for name, levels in blocked.items()}
-    identity |= design.fixed_identity
-    identity = {name: value for name, value in identity.items() if defaults.get(name) != canonical(value)}
+class _Common(NamedTuple):
+    """What all arms of a design have in common, worked out once: there may be thousands of them.
+
+    ``defaults`` are the canonical identities of the parameters' defaults; ``given`` the fixed parameters, ``identity``
+    what they are, without those that equal their default; ``whole`` the identity of a trial but for its parameters.
+    """
+
+    defaults: Mapping[str, str]
+    given: Mapping[str, Any]
+    identity: Mapping[str, Any]
+    whole: Mapping[str, Any]
+
+    def differs(self, name: str, identity: Any) -> bool:
+        """Say whether a value is another than the parameter's default, and so a part of what a trial is."""
+        return self.defaults.get(name) != canonical(identity)
+
+
+class _Marked(NamedTuple):
+    """A level of an unblocked factor, and whether it differs from the parameter's default."""
+
+    level: Level
+    differs: bool
+
+
+def _common(design: Design) -> _Common:
     whole: dict[str, Any] = {
         "version": IDENTITY_VERSION,
         "experiment": design.name,
         "function": design.function.name,
-        "parameters": identity,
+        "parameters": {},
     }
     if design.device != "cpu":
         whole["device"] = design.device
+    given = {name: level.given for name, level in design.fixed.items()}
+    common = _Common(_default_identities(design), given, {}, whole)
+    identity = {name: value for name, value in design.fixed_identity.items() if common.differs(name, value)}
+    return common._replace(identity=identity)
+
+
+def _prepare(common: _Common, chosen: Mapping[str, _Marked], blocked: Mapping[str, list[Level]]) -> _Arm:
+    given = {name: marked.level.given for name, marked in chosen.items()}
+    given |= {name: {level.name: level.given for level in levels} for name, levels in blocked.items()}
+    identity = {name: marked.level.identity for name, marked in chosen.items() if marked.differs}
+    for name, levels in blocked.items():
+        together = {level.name: level.identity for level in levels}
+        if common.differs(name, together):
+            identity[name] = together
+    identity |= common.identity
     return _Arm(
-        {name: level.shown for name, level in chosen.items()},
+        {name: marked.level.shown for name, marked in chosen.items()},
         {name: tuple(level.name for level in levels) for name, levels in blocked.items()},
-        given,
-        whole,
+        {**given, **common.given},
+        {**common.whole, "parameters": identity},
         _readable(identity),
     )
 
@@ -137,14 +170,20 @@ def _trial(arm: _Arm, replicate: int, readings: tuple[str, ...] = ()) -> Trial:
 
 def canonical(value: Any) -> str:
     """Return JSON text that depends on the value alone: sorted keys, shortest floats, no spaces."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return _CANONICAL.encode(value)
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
 def _readable(identity: Mapping[str, Any]) -> str:
     """Return a prefix for people; it follows from the identity, so it is as stable as the hash."""
     scalars = [f"{key}={value}" for key, value in sorted(identity.items()) if not isinstance(value, dict | list)]
-    text = re.sub(r"[^A-Za-z0-9=.,_-]+", "_", ",".join(scalars))[:48]
+    text = _UNREADABLE.sub("_", ",".join(scalars))[:48]
     return text + "-" if text else ""
+
+
+_UNREADABLE = re.compile(r"[^A-Za-z0-9=.,_-]+")
 
 
 def _default_identities(design: Design) -> dict[str, str]:
@@ -204,17 +243,19 @@ def _known_levels(design: Design, factor: Factor, wanted: frozenset[str], at: Lo
         raise design.experiment.source.error(at, message)
 
 
-def _blocked_levels(design: Design, chosen: Mapping[str, Level], rules: list[_Rule]) -> dict[str, list[Level]] | None:
+def _blocked_levels(
+    factors: Sequence[Factor], chosen: Mapping[str, _Marked], rules: list[_Rule]
+) -> dict[str, list[Level]] | None:
     """Return the levels that run together in one trial, or None where a rule skips the whole arm."""
     dropped: dict[str, set[str]] = {}
     for rule in rules:
-        if any(chosen[name].name not in levels for name, levels in rule.plain.items()):
+        if any(chosen[name].level.name not in levels for name, levels in rule.plain.items()):
             continue
         if rule.blocked is None:
             return None
         dropped.setdefault(rule.blocked[0], set()).update(rule.blocked[1])
     kept = {}
-    for factor in design.blocked_factors:
+    for factor in factors:
         kept[factor.name] = [level for level in factor.levels if level.name not in dropped.get(factor.name, set())]
         if not kept[factor.name]:
             return None

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from harness.spec.figures import Strict
+from harness.spec.slurm import SlurmOptions
 
 Fidelity = Literal["proxy", "reduced", "paper"]
 Scalar = str | int | float | bool | None
@@ -59,7 +60,7 @@ class Resources(Strict):
     teraflops: float | None = Field(
         default=None, gt=0, description="10^12 operations a second that a trial is expected to sustain on all its GPUs"
     )
-    slurm: dict[str, Scalar] = Field(default={}, description="partition, account, qos and further sbatch options")
+    slurm: SlurmOptions = SlurmOptions()
 
 
 class Replicates(Strict):

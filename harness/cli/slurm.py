@@ -1,0 +1,45 @@
+"""A sweep on a cluster, as the command line asks for it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from harness.errors import NotKnownYet, UserError
+from harness.execution.slurm.controller import Controller, NoAnswer
+from harness.execution.slurm.driver import Cluster
+from harness.plan.design import Design
+from harness.plan.state import PlanState, TrialState, predicted_seconds
+from harness.spec.site import slurm_options
+
+
+def cluster_for(design: Design, jobs: int | None, detach: bool) -> Cluster:
+    """Ask the controller, and put together what a sweep on Slurm needs.
+
+    Raises:
+        UserError: there is no Slurm here, its controller does not answer, or the site's file cannot be used.
+    """
+    options = slurm_options(design.resources.slurm, design.resources.gpus)
+    controller = Controller()
+    limits = controller.require()
+    try:
+        longest = controller.longest_minutes(options.partition)
+    except NoAnswer as error:
+        raise UserError(f"--executor slurm: the partition '{options.partition}' is not known here ({error})") from error
+    return Cluster(controller, limits, options, longest, jobs, None, detach)
+
+
+def with_prediction(cluster: Cluster, state: PlanState, wanted: Sequence[TrialState]) -> Cluster:
+    """Add what one of the wanted trials should take: from earlier attempts, or else from counted operations."""
+    total = predicted_seconds(state, wanted, 1)
+    if total is None:
+        from harness.plan.cost import predicted_cost
+
+        try:
+            cost = predicted_cost(state, 1)
+        except NotKnownYet:
+            cost = None
+        if cost is None or not cost.trials:
+            return dataclasses.replace(cluster, expected_seconds=None)
+        return dataclasses.replace(cluster, expected_seconds=cost.seconds / cost.trials)
+    return dataclasses.replace(cluster, expected_seconds=total / max(1, len(wanted)))

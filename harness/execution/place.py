@@ -1,0 +1,81 @@
+"""Where a process runs: the machine, and the Slurm job if there is one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+
+@dataclass(frozen=True)
+class Place:
+    """A process on a machine.
+
+    ``boot`` is new at each start of the machine and ``namespace`` in each container, so that both together say whether
+    a process number means the same. ``job`` is the Slurm job, or array element ``array_index``, with ``restart``, how
+    often it was requeued, and ``cluster``; all empty outside Slurm.
+    """
+
+    host: str
+    boot: str
+    namespace: str
+    pid: int
+    process_started: float
+    job: str = ""
+    restart: int = 0
+    cluster: str = ""
+
+    @classmethod
+    def here(cls) -> Place:
+        """Return the place of this process."""
+        me = psutil.Process()
+        return cls(socket.gethostname(), boot_id(), namespace(), me.pid, me.create_time(), *slurm_job())
+
+    def kept(self) -> dict[str, Any]:
+        """Return what is kept with an attempt: the host, and the job where there is one."""
+        job = {"job": self.job, "restart": self.restart, "cluster": self.cluster} if self.job else {}
+        return {"host": self.host, **job}
+
+
+def slurm_job(environment: Mapping[str, str] = os.environ) -> tuple[str, int, str]:
+    """Return the Slurm job that this process belongs to, its restarts and its cluster; empty values outside Slurm."""
+    job = environment.get("SLURM_JOB_ID", "")
+    array, index = environment.get("SLURM_ARRAY_JOB_ID"), environment.get("SLURM_ARRAY_TASK_ID")
+    if array and index:
+        job = f"{array}_{index}"
+    if not job:
+        return "", 0, ""
+    return job, int(environment.get("SLURM_RESTART_COUNT") or 0), environment.get("SLURM_CLUSTER_NAME", "")
+
+
+@lru_cache(maxsize=1)
+def boot_id() -> str:
+    """Return what is new at each start of this machine."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return str(int(psutil.boot_time()))
+
+
+@lru_cache(maxsize=1)
+def namespace() -> str:
+    """Return what tells containers of one machine apart, in which process numbers mean different things."""
+    with contextlib.suppress(OSError):
+        return os.readlink("/proc/self/ns/pid")
+    return ""
+
+
+def process_lives(pid: int, started: float) -> bool:
+    """Say whether the process that had ``pid`` and started at ``started`` still runs (pids are used again)."""
+    try:
+        process = psutil.Process(pid)
+        return abs(process.create_time() - started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

@@ -1,0 +1,1 @@
+"""Sweeps as Slurm arrays: what is asked of the controller, what is submitted, and what became of every task."""
