@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import psutil
 
+from harness.execution.alone import alone
 from harness.execution.answers import answer
 from harness.execution.claims import Claims, Held
 from harness.execution.guard import Guard, Interrupted
@@ -171,7 +172,8 @@ def _take(context: _Context, trial: OrderedTrial) -> Literal["taken", "held", "a
             return "answered"
         scratch = store.runs_folder(order.experiment) / order.run / f"{TEMPORARY}{uuid.uuid4().hex}"
         try:
-            _execute(context, trial, scratch, held)
+            with alone(order.exclusive):
+                _execute(context, trial, scratch, held)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return "taken"

@@ -4,6 +4,7 @@
 
     <store>/environments/<digest>.json
     <store>/<experiment>/attempts/<trial>/<attempt>/    attempt.json, <samples>.parquet, files/, COMPLETE
+    <store>/<experiment>/index.jsonl                    what the attempts came to; may be deleted (harness.store.index)
     <store>/<experiment>/claims/<trial>.json            who is at it now; advice, never the truth
     <store>/<experiment>/checkpoints/<trial>/           of trials that are not finished
     <store>/<experiment>/runs/<run>/                    orders, events and logs of one sweep

@@ -7,11 +7,13 @@ everything stays as it was.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.execution.answers import answer
 from harness.execution.claims import Claims
 from harness.execution.ends import Unfinished, record_end
 from harness.execution.orders import EventReader
@@ -215,6 +217,8 @@ class Fleet:
             self._claims.bury(job, cluster)
         if task.trial and kind is not None:
             self._record(task, kind, message)
+        elif task.restart < 0 and kind is not None and not self.submission.marked("dismissed"):
+            self._record_unbegun(task, kind, message)
         if task.code_moved:
             task.end = "code moved"
         elif kind is None:
@@ -228,6 +232,16 @@ class Fleet:
             task.end = "time limit" if kind == "killed" and task.leaving else kind
         if not self.live:
             self.submission.close(self.ends(), self.message)
+
+    def _record_unbegun(self, task: Task, kind: Kind, message: str) -> None:
+        """Write down how the trial of a task ended that never began; only where the trial is that task's alone."""
+        order = self.submission.order
+        if order.one_each:
+            trial = order.trials[task.index * len(order.trials) // len(self.tasks)]
+            if answer(self._store, order.experiment, trial, order.code) == "open":
+                task.trial, task.began = trial.id, self.submission.created
+                task.attempt = unbegun_id(self.submission, task.index)
+                self._record(task, kind, f"its task ended before it began: {message}")
 
     def _record(self, task: Task, kind: Kind, message: str) -> None:
         """Write down how the trial ended that a task was at and cannot tell itself."""
@@ -246,6 +260,13 @@ class Fleet:
             )
         name, task.trial = task.trial, ""
         self._on_event(task, {"event": "lost", "trial": name})
+
+
+def unbegun_id(submission: Submission, index: int) -> str:
+    """Return the id of the attempt that stands for a task that never began: the same for all who write it down."""
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(submission.created))
+    digest = hashlib.sha256(f"{submission.token} {index}".encode()).hexdigest()[:8]
+    return f"{stamp}.{int(submission.created % 1 * 1e6):06d}-{digest}"
 
 
 def look_at(fleets: list[Fleet], controller: Controller) -> None:
