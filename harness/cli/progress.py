@@ -14,7 +14,7 @@ from harness.execution.slurm.controller import Controller, NoAnswer
 from harness.execution.slurm.fleet import Fleet, settle, waiting_reasons
 from harness.execution.slurm.submission import Submission, submissions
 from harness.plan.design import Design
-from harness.plan.state import PlanState, predicted_seconds
+from harness.plan.state import PlanProgress, predicted_seconds
 from harness.store.store import Store
 
 IN_ORDER = ("finished", "not needed")
@@ -93,7 +93,7 @@ def _array_line(submission: Submission, counts: Counter[str], message: str) -> s
     )
 
 
-def sweep_line(design: Design, state: PlanState, held: set[str], tasks: int) -> str:
+def sweep_line(design: Design, state: PlanProgress, held: set[str], tasks: int) -> str:
     """Return how far one profile is; empty where nothing of it is in the store or running.
 
     ``held`` are the trials that live processes are at, ``tasks`` how many Slurm tasks run.
@@ -120,7 +120,7 @@ def sweep_line(design: Design, state: PlanState, held: set[str], tasks: int) -> 
     return text + (f"; about {duration(left)} left" if left else "")
 
 
-def failures_by_kind(state: PlanState) -> str:
+def failures_by_kind(state: PlanProgress) -> str:
     """Return the kinds of failure of the failed trials with their numbers."""
     kinds = Counter(
         entry.counted.attempt.failure.kind
@@ -130,9 +130,14 @@ def failures_by_kind(state: PlanState) -> str:
     return _listed(kinds)
 
 
-def ended_before(state: PlanState) -> str:
-    """Return the kinds of failure, with their numbers, of attempts whose trials were done, or begun, again since."""
-    return ""
+def ended_before(state: PlanProgress) -> str:
+    """Return the kinds of failure, with their numbers, of attempts after which the trial was, or is, run again."""
+    kinds: Counter[str] = Counter()
+    for entry in state.states:
+        # The newest failure of a trial that failed is counted with the failed ones.
+        superseded = entry.failures[:-1] if entry.status == "failed" else entry.failures
+        kinds.update(found.attempt.failure.kind for found in superseded if found.attempt.failure is not None)
+    return _listed(kinds)
 
 
 def _listed(kinds: Counter[str]) -> str:

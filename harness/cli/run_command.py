@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import click
 
 from harness.cli.main import INTERRUPTED, SOME_FAILED, UNUSABLE_INPUT
 from harness.cli.options import Selection, design_options, select
-from harness.cli.slurm import cluster_for, with_prediction
+from harness.cli.slurm import cluster_for, going_on, may_go_on, with_prediction
 from harness.cli.stages import Stages, refuse_undecidable, saving
 from harness.errors import UserError
 from harness.execution.claims import Claims
@@ -22,7 +23,7 @@ from harness.execution.slurm.driver import Cluster, size_on
 from harness.plan.device import require_device
 from harness.plan.hooks import require_ready
 from harness.plan.lock import lock_plan
-from harness.plan.state import TrialState, predicted_seconds
+from harness.plan.state import TrialState, predicted_seconds, progress_of
 from harness.spec.arms import check_arms
 
 TRACEBACKS_SHOWN = 3
@@ -59,6 +60,8 @@ def run_command(
     if executor != "slurm":
         require_device(selection.design.device)
     cluster = cluster_for(selection.design, jobs, detach) if executor == "slurm" else None
+    if cluster is not None and detach and may_go_on(selection.design):
+        cluster = dataclasses.replace(cluster, then=going_on(options, jobs, stale, underpowered))
     Claims(selection.store.claims_folder(selection.design.name), Place.here()).clear_dead()
     for sentence in selection.state.damaged:
         click.echo(f"damaged and ignored: {sentence}", err=True)
@@ -166,6 +169,8 @@ def _conclude(selection: Selection, outcome: Outcome) -> int:
     """Say how the sweep ended, from what the store holds now, and return the exit status."""
     state = selection.state
     name = selection.design.name
+    # So that 'harness status' need not open what this run has left.
+    progress_of(selection.design, selection.store)
     if outcome.store_error:
         click.echo(f"harness: {outcome.store_error}; {state.count('done')} finished trials are kept", err=True)
         return UNUSABLE_INPUT

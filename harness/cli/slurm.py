@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from harness.errors import NotKnownYet, UserError
+from harness.execution.slurm.continuation import stages_begun
 from harness.execution.slurm.controller import Controller, NoAnswer
 from harness.execution.slurm.driver import Cluster
 from harness.plan.design import Design
@@ -27,6 +29,28 @@ def cluster_for(design: Design, jobs: int | None, detach: bool) -> Cluster:
     except NoAnswer as error:
         raise UserError(f"--executor slurm: the partition '{options.partition}' is not known here ({error})") from error
     return Cluster(controller, limits, options, longest, jobs, None, detach)
+
+
+def may_go_on(design: Design) -> bool:
+    """Say whether a detached sweep has a stage after this one that it may begin by itself."""
+    stages = len(design.looks) + (design.select is not None)
+    return stages_begun() < stages - 1
+
+
+def going_on(options: Mapping[str, Any], jobs: int | None, stale: str, underpowered: bool) -> tuple[str, ...]:
+    """Return the arguments by which a detached sweep begins its next stage.
+
+    Failed trials are not asked for again: a stage in which one fails each time would never end.
+    """
+    arguments = ["run", str(options["spec"]), "--executor", "slurm", "--detach", "--stale", stale]
+    for name in ("profile", "replicates", "device", "store"):
+        if options[name] is not None:
+            arguments += [f"--{name}", str(options[name])]
+    for setting in options["settings"]:
+        arguments += ["--set", setting]
+    arguments += ["--jobs", str(jobs)] if jobs else []
+    arguments += ["--underpowered"] if underpowered else []
+    return tuple(arguments)
 
 
 def with_prediction(cluster: Cluster, state: PlanState, wanted: Sequence[TrialState]) -> Cluster:

@@ -12,7 +12,7 @@ from harness.cli.options import store_option
 from harness.cli.progress import Arrays, claims_of, held_trials, sweep_line
 from harness.execution.claims import Claims
 from harness.plan.design import make_design
-from harness.plan.state import state_of
+from harness.plan.state import progress_of
 from harness.spec.find import all_experiments, find_experiment
 from harness.spec.load import Experiment
 from harness.store.store import Store
@@ -87,7 +87,7 @@ class _View:
         lines = []
         for name in self.profiles:
             design = make_design(self.experiment, name)
-            state = state_of(design, self.store)
+            state = progress_of(design, self.store)
             if line := sweep_line(design, state, held, self.arrays.running):
                 lines.append(line)
         arrays = list(self.arrays.lines())

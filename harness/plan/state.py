@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, overload
 
 from harness.plan.code import fingerprint
@@ -50,12 +50,14 @@ class TrialProgress:
     """A trial, its status, and when and how the attempt that counts for it ended.
 
     ``counted`` is the first successful attempt made with the present code; for a stale trial the newest successful
-    one made with other code; for a failed trial its newest failure.
+    one made with other code; for a failed trial its newest failure. ``failures`` are its attempts with the present code
+    that failed, in order, whatever came after them.
     """
 
     trial: Trial
     status: Status
     counted: Found | None
+    failures: Sequence[Found] = field(default=(), kw_only=True)
 
     @property
     def retried_by_itself(self) -> bool:
@@ -72,6 +74,7 @@ class TrialState(TrialProgress):
     """
 
     counted: StoredAttempt | None
+    failures: Sequence[StoredAttempt] = field(default=(), kw_only=True)
     known: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
 
@@ -123,7 +126,10 @@ def progress_of(design: Design, store: Store) -> PlanProgress:
     """
     trials, code, selection = _planned(design, store)
     attempts = indexed_attempts(store, design.name, [trial.id for trial in trials])
-    states = [TrialProgress(trial, *decide(attempts.get(trial.id, ()), code)) for trial in trials]
+    states = []
+    for trial in trials:
+        found = attempts.get(trial.id, ())
+        states.append(TrialProgress(trial, *decide(found, code), failures=failures_of(found, code)))
     return PlanProgress(design, code, states, selection)
 
 
@@ -157,7 +163,12 @@ def examine(
 def _state(trial: Trial, store: Store, design: Design, code: str) -> TrialState:
     attempts, damaged = store.attempts(design.name, trial.id)
     known = tuple(store.attempt_ids(design.name, trial.id)) if damaged else tuple(a.attempt.id for a in attempts)
-    return TrialState(trial, *decide(attempts, code), known, tuple(damaged))
+    return TrialState(trial, *decide(attempts, code), known, tuple(damaged), failures=failures_of(attempts, code))
+
+
+def failures_of(attempts: Sequence[AnyFound], code: str) -> tuple[AnyFound, ...]:
+    """Return the attempts with the present code that failed, in order."""
+    return tuple(found for found in attempts if found.attempt.code == code and not found.attempt.succeeded)
 
 
 def decide(attempts: Sequence[AnyFound], code: str) -> tuple[Status, AnyFound | None]:

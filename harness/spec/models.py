@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
@@ -42,7 +43,7 @@ class FactorModel(Strict):
         if not value:
             raise ValueError("has no levels, so the grid is empty; give at least one")
         names = [level_name(level) for level in value]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
         if twice:
             raise ValueError(f"the level '{twice[0]}' stands twice")
         return value

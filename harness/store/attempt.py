@@ -99,31 +99,32 @@ def write_attempt(folder: Path, attempt: Attempt, samples: Mapping[str, pandas.D
     return target
 
 
-def read_attempt(folder: Path) -> Attempt | None:
+def read_attempt(folder: Path | str) -> Attempt | None:
     """Return the attempt in a folder, or None where the folder is not complete.
 
     Raises:
         DamagedAttempt: the marker is there, but the attempt's bytes are not those that were written.
     """
-    # A report reads thousands of attempts: names are put together as text here, which a Path takes longer for.
+    # Thousands of attempts are read for one answer: names are put together as text, which takes a Path far longer.
     try:
         marker = _bytes(f"{folder}/{COMPLETE}")
     except OSError:
         return None
     hashes = _hashes(folder, marker)
     if ATTEMPT_FILE not in hashes:
-        raise DamagedAttempt(folder / COMPLETE, "is damaged")
+        raise DamagedAttempt(Path(folder, COMPLETE), "is damaged")
     data = _checked_bytes(f"{folder}/{ATTEMPT_FILE}", hashes[ATTEMPT_FILE]["sha256"])
     try:
         document = json.loads(data)
         if document.get("format") != FORMAT:
-            raise DamagedAttempt(folder, f"has the format {document.get('format')}, and this version reads {FORMAT}")
+            problem = f"has the format {document.get('format')}, and this version reads {FORMAT}"
+            raise DamagedAttempt(Path(folder), problem)
         failure = document.pop("failure")
         document["records"] = tuple(document["records"])
         return Attempt(failure=Failure(**failure) if failure else None, **document)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         # Its hash is right, so somebody wrote both.
-        raise DamagedAttempt(folder / ATTEMPT_FILE, "does not hold an attempt") from error
+        raise DamagedAttempt(Path(folder, ATTEMPT_FILE), "does not hold an attempt") from error
 
 
 def read_samples(folder: Path, name: str) -> pandas.DataFrame:
@@ -184,7 +185,7 @@ def check_files(folder: Path) -> list[str]:
     return found
 
 
-def _hashes(folder: Path, marker: bytes) -> dict[str, dict[str, Any]]:
+def _hashes(folder: Path | str, marker: bytes) -> dict[str, dict[str, Any]]:
     """Return what a marker says of each file: its SHA-256 and its size in bytes.
 
     Raises:
@@ -194,9 +195,9 @@ def _hashes(folder: Path, marker: bytes) -> dict[str, dict[str, Any]]:
         hashes: dict[str, dict[str, Any]] = json.loads(marker)
         usable = all(isinstance(entry["sha256"], str) and isinstance(entry["bytes"], int) for entry in hashes.values())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedAttempt(folder / COMPLETE, "is damaged") from error
+        raise DamagedAttempt(Path(folder, COMPLETE), "is damaged") from error
     if not usable:
-        raise DamagedAttempt(folder / COMPLETE, "is damaged")
+        raise DamagedAttempt(Path(folder, COMPLETE), "is damaged")
     return hashes
 
 

@@ -119,7 +119,7 @@ def _listed(folder: str) -> list[str]:
 def _summary(root: str, trial: str, name: str) -> AttemptSummary | None:
     """Read an attempt; None where it is incomplete or damaged."""
     try:
-        attempt = read_attempt(Path(root, trial, name))
+        attempt = read_attempt(f"{root}/{trial}/{name}")
     except DamagedAttempt:
         return None
     return summary_of(attempt, trial, name) if attempt is not None else None

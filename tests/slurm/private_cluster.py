@@ -1,4 +1,4 @@
-"""A private, throw-away Slurm cluster for the tests: start-cluster.sh and stop-cluster.sh, and a look at what runs in it.
+"""A private, throw-away Slurm cluster for the tests: start-cluster.sh, stop-cluster.sh and a look at what runs in it.
 
 Import it as ``from slurm.private_cluster import Cluster``: ``tests`` is on pytest's path, so that works in every test.
 Several clusters can run at the same time, each with a folder, ports and a munge key of its own.
@@ -41,7 +41,7 @@ STEPD = re.compile(r"slurmstepd: \[(\d+)\.(\w+)\]")
 
 
 def missing_programs(*, accounting: bool = True) -> list[str]:
-    """The names of the programs a cluster needs that this machine lacks, in order; with accounting's unless told not to."""
+    """The names of the programs a cluster needs that this machine lacks; with accounting's unless told not to."""
     # Debian keeps daemons where an ordinary user's PATH does not look.
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
     wanted = BASE_PROGRAMS + (ACCOUNTING_PROGRAMS if accounting else ())
@@ -102,14 +102,15 @@ class Cluster:
     ) -> Cluster:
         """Start a cluster and wait until it takes jobs.
 
-        ``folder`` must be at most 80 characters long, for its sockets, and not hold a cluster yet: without it, a new
-        one is made. ``cpus``, ``memory`` (MB) and ``gpus`` are what each of the ``nodes`` (node1, node2, ...) pretends to
-        have. ``kill_wait`` (s) lies between SIGTERM and SIGKILL, ``grace`` (s) between a preemption's signal and the
-        requeue, and ``min_job_age`` (s) is how long squeue -t all shows an ended job. Raises RuntimeError with the end of
-        the logs if a daemon does not come up.
+        ``folder`` must be at most 80 characters long, for its sockets, and not hold a cluster yet; ``stop`` removes it.
+        Without it, a new one is made. ``cpus``, ``memory`` (MB) and ``gpus`` are what each of the ``nodes`` (node1,
+        node2, ...) pretends to have. ``kill_wait`` (s) lies between SIGTERM and SIGKILL; ``grace`` (s) is the least
+        that lies between a preemption's signal and the requeue (the most is some 15 s); ``min_job_age`` (s) is how
+        long ``squeue -t all`` shows an ended job. Raises RuntimeError with the ends of the logs if a daemon does not
+        come up.
         """
         made = folder is None
-        folder = Path(tempfile.mkdtemp(dir="/tmp", prefix="hs-")) if folder is None else folder
+        folder = Path(tempfile.mkdtemp(dir="/tmp", prefix="hs-") if folder is None else folder).resolve()
         output = ""
         for _ in range(5):
             cluster = cls(
@@ -178,8 +179,8 @@ class Cluster:
     def tasks(self, array_job: int | None = None) -> list[Task]:
         """Every job and array element that Slurm still knows, ended ones included, or those of one job.
 
-        A pending element that was cancelled is not among them unless its whole array was. Raises RuntimeError where the
-        controller does not answer.
+        An element that was cancelled before it had ever started is not among them, unless all that was left of its
+        array was cancelled with it. Raises RuntimeError where the controller does not answer.
         """
         tasks = []
         # The name comes last, for it may hold the separator.
@@ -214,20 +215,24 @@ class Cluster:
         self.start_controller()
         for node in self.node_names():
             self.start_node(node)
-        # Killed, a job ends at once, where a mere scancel gives it KillWait twice over.
-        self.run("scancel", "--me", "--state=PENDING")
-        self.run("scancel", "--me", "--state=RUNNING", "--signal=KILL", "--full")
         self.run("scancel", "--me")
+
+        def empty() -> bool:
+            # Killed, a job ends at once, where scancel alone gives one that is deaf to SIGTERM several times KillWait.
+            # srun is spared: slurmstepd would try for seconds to tell it of the end.
+            for process, _ in self._processes_in_jobs():
+                if _name(process) != "srun":
+                    _kill(process)
+            return self.no_jobs_left()
+
         try:
-            self.wait_until(self.no_jobs_left, self.kill_wait + 15)
+            self.wait_until(empty, self.kill_wait + 15)
         except AssertionError:
             # A job whose slurmstepd was killed stays until the node is asked what runs there.
-            for process in [*self.left_processes(), *self._stepds()]:
+            for process in self._stepds():
                 _kill(process)
             self._restart_nodes()
             self.wait_until(self.no_jobs_left, 60, "an empty queue")
-        for process in self.left_processes():
-            _kill(process)  # orphans of a killed slurmstepd
         for node in self.node_names():
             if self._node_state(node).startswith(("down", "drain")):
                 self.run("scontrol", "update", f"NodeName={node}", "State=RESUME")
@@ -274,7 +279,7 @@ class Cluster:
     # ------------------------------------------------------------ processes
 
     def job_processes(self, array_job: int, index: int | None = None) -> list[psutil.Process]:
-        """The Python processes in a job, or in one element of an array; by their environment, so without the controller."""
+        """The Python processes in a job, or in one element of an array; found without asking the controller."""
         return [
             process
             for process, variables in self._processes_in_jobs()
@@ -445,6 +450,14 @@ def _is_of(variables: dict[str, str], array_job: int, index: int | None) -> bool
     return index is None or variables.get("SLURM_ARRAY_TASK_ID") == str(index)
 
 
+def _name(process: psutil.Process) -> str:
+    """The name of a process; empty if it has gone."""
+    try:
+        return process.name()
+    except psutil.Error:
+        return ""
+
+
 def _is_python(process: psutil.Process) -> bool:
     try:
         return Path(process.exe()).name.startswith("python")
@@ -473,6 +486,9 @@ def _kill(process: psutil.Process) -> None:
     """Kill a process and wait until it is gone; nothing to do if it is gone already."""
     try:
         process.kill()
-        process.wait(5)
+        end = time.monotonic() + 5
+        # Not process.wait(): where process 1 reaps nothing, an orphan stays as a zombie.
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < end:
+            time.sleep(0.01)
     except psutil.Error:
         pass

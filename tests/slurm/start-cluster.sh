@@ -11,16 +11,18 @@
 #   HARNESS_SLURM_ACCOUNTING   none | dbd | auto: dbd if slurmdbd and mariadbd are installed (default: auto)
 #   HARNESS_SLURM_MAX_ARRAY    MaxArraySize: one more than the highest array index (default: 10001)
 #   HARNESS_SLURM_KILL_WAIT    seconds between SIGTERM and SIGKILL for a cancelled job (default: 5)
-#   HARNESS_SLURM_GRACE        seconds a preempted job of partition `test` gets after its signal (default: 10)
+#   HARNESS_SLURM_GRACE        seconds that a preempted job of partition `test` has after its signal (default: 10);
+#                              it may be more: Slurm looks again after KILL_WAIT and its MessageTimeout of 10 s
 #   HARNESS_SLURM_MIN_JOB_AGE  seconds an ended job stays visible to squeue -t all (default: 300)
-#   HARNESS_SLURM_CRED_EXPIRE  seconds a requeued job waits before it may start again (default: 5)
+#   HARNESS_SLURM_CRED_EXPIRE  seconds a requeued job waits before it may start again (default: 5; below that,
+#                              Slurm takes 120)
 #   HARNESS_SLURM_TIMEOUT      seconds to wait for each daemon (default: 60)
 # Partitions: `test` (default) and `urgent`; a job in `urgent` preempts jobs in `test`, which are requeued.
 # Afterwards:  . $HARNESS_SLURM_DIR/env.sh     (exports SLURM_CONF)
 # Exit status: 3 if a daemon could not have its port, 1 for any other failure.
 set -euo pipefail
 me=$(id -un)
-folder=${HARNESS_SLURM_DIR:-/tmp/harness-slurm-$me}
+folder=$(realpath -m "${HARNESS_SLURM_DIR:-/tmp/harness-slurm-$me}")
 port=${HARNESS_SLURM_PORT:-26817}
 nodes=${HARNESS_SLURM_NODES:-1}
 cpus=${HARNESS_SLURM_CPUS:-8}
@@ -45,15 +47,19 @@ alive() {
   [ -n "$pid" ] && awk -v n="$1" '/^Name:/{ok=($2==n)} /^State:/{if($2=="Z"||$2=="X")ok=0} END{exit !ok}' \
     "/proc/$pid/status" 2>/dev/null
 }
-# until_ok LOG COMMAND...: poll every 0.05 s; give up at once where the log says that the port is taken
+# until_ok COMMAND...: poll every 0.05 s; give up at once where a log says that a port is taken
 until_ok() {
-  local end=$((SECONDS + timeout)) log=$folder/log/$1.log; shift
+  local end=$((SECONDS + timeout))
   until "$@" >/dev/null 2>&1; do
-    if grep -qi 'address already in use' "$log" 2>/dev/null; then status=3 die "a port of $port.. is taken; see $log"; fi
+    if grep -qi 'address already in use' "$folder"/log/*.log 2>/dev/null; then
+      status=3 die "one of the ports from $port on is taken; see $folder/log"
+    fi
     [ $SECONDS -lt $end ] || return 1
     sleep 0.05
   done
 }
+# fresh_log NAME: set the log of an earlier run aside, for until_ok looks into the logs
+fresh_log() { if [ -f "$folder/log/$1.log" ]; then mv -f "$folder/log/$1.log" "$folder/log/$1.log.old"; fi; }
 
 missing=
 for program in munged mungekey munge unmunge slurmctld slurmd sinfo scontrol squeue scancel srun sbatch sacct; do
@@ -64,7 +70,8 @@ done
 if [ "$accounting" != none ]; then
   if command -v slurmdbd >/dev/null && command -v mariadbd >/dev/null; then accounting=dbd
   elif [ "$accounting" = auto ]; then accounting=none
-  else die "accounting needs slurmdbd and mariadbd (Debian: apt-get install --no-install-recommends slurmdbd mariadb-server-core)"
+  else
+    die "no slurmdbd or mariadbd (Debian: apt-get install --no-install-recommends slurmdbd mariadb-server-core)"
   fi
 fi
 [ ${#folder} -le 80 ] || die "HARNESS_SLURM_DIR is too long for unix sockets (over 80 characters): $folder"
@@ -75,13 +82,14 @@ chmod 711 "$folder/munge"       # munged: everybody may search the socket's fold
 
 # ---------------------------------------------------------------- munge
 if ! alive munged; then
+  fresh_log munged
   [ -s "$folder/munge/munge.key" ] || mungekey --create --keyfile="$folder/munge/munge.key"
   chmod 600 "$folder/munge/munge.key"
   # --force: munged refuses a socket below a folder such as pytest's tmp_path, which is no loss of safety here
   munged --force --key-file="$folder/munge/munge.key" --socket="$folder/munge/socket" --num-threads=2 \
          --pid-file="$folder/run/munged.pid" --log-file="$folder/log/munged.log" --seed-file="$folder/munge/seed"
 fi
-until_ok munged sh -c "munge -n -S '$folder/munge/socket' | unmunge -S '$folder/munge/socket'" \
+until_ok sh -c "munge -n -S '$folder/munge/socket' | unmunge -S '$folder/munge/socket'" \
   || die "munged does not answer; see $folder/log/munged.log"
 t1=$(now)
 
@@ -107,8 +115,8 @@ AccountingStoragePass=$folder/munge/socket"
   fi
   for ((i = 1; i <= nodes; i++)); do
     names="$names${names:+,}node$i"
-    node_lines="${node_lines}NodeName=node$i NodeHostname=$host NodeAddr=127.0.0.1 Port=$((port + 1 + i)) CPUs=$cpus RealMemory=$memory$node_resources State=UNKNOWN
-"
+    address="NodeHostname=$host NodeAddr=127.0.0.1 Port=$((port + 1 + i))"
+    node_lines+="NodeName=node$i $address CPUs=$cpus RealMemory=$memory$node_resources State=UNKNOWN"$'\n'
     mkdir -p "$folder/spool/node$i"
     for ((g = 0; g < gpus; g++)); do echo "NodeName=node$i Name=gpu File=${files[g]}" >> "$folder/gres.conf"; done
   done
@@ -143,7 +151,8 @@ SelectTypeParameters=CR_CPU_Memory
 DefMemPerCPU=100
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=2,bf_interval=2,sched_min_interval=0,batch_sched_delay=0
-# a preempted job is sent its own --signal at once, and requeued when its grace time is over
+# a preempted job's steps are sent its own --signal at once (SIGTERM if it has none), and it is requeued when its grace
+# time is over
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 SlurmctldParameters=preempt_send_user_signal
@@ -160,7 +169,8 @@ SlurmdTimeout=30
 InactiveLimit=0
 $accounting_lines
 $resource_types
-${node_lines}PartitionName=test Nodes=$names Default=YES DefaultTime=5 MaxTime=60 PriorityTier=1 GraceTime=$grace State=UP
+$node_lines
+PartitionName=test Nodes=$names Default=YES DefaultTime=5 MaxTime=60 PriorityTier=1 GraceTime=$grace State=UP
 PartitionName=urgent Nodes=$names DefaultTime=5 MaxTime=60 PriorityTier=10 State=UP
 CONF
 fi
@@ -170,6 +180,7 @@ printf 'export SLURM_CONF=%q\n' "$SLURM_CONF" > "$folder/env.sh"
 # ---------------------------------------------------------------- slurmdbd and mariadbd
 if [ "$accounting" = dbd ]; then
   if ! alive mariadbd; then
+    fresh_log mariadbd
     # mariadb-install-db needs my_print_defaults, whose package pulls perl in: its work is done by hand
     if [ ! -f "$folder/db/.bootstrapped" ]; then
       rm -rf "$folder/db"; mkdir -m 700 "$folder/db"
@@ -187,9 +198,10 @@ if [ "$accounting" = dbd ]; then
       --innodb-buffer-pool-size=64M --innodb-log-file-size=16M --innodb-lock-wait-timeout=900 \
       --innodb-flush-log-at-trx-commit=0 </dev/null >/dev/null 2>&1 &
   fi
-  until_ok mariadbd sh -c "test -S '$folder/run/mariadb.sock' && test -s '$folder/run/mariadbd.pid'" \
+  until_ok sh -c "test -S '$folder/run/mariadb.sock' && test -s '$folder/run/mariadbd.pid'" \
     || die "mariadbd does not answer; see $folder/log/mariadbd.log"
   if ! alive slurmdbd; then
+    fresh_log slurmdbd
     ( umask 077; cat > "$folder/slurmdbd.conf" <<CONF
 AuthType=auth/munge
 AuthInfo=socket=$folder/munge/socket
@@ -207,17 +219,17 @@ CONF
     )
     MYSQL_UNIX_PORT="$folder/run/mariadb.sock" slurmdbd
   fi
-  until_ok slurmdbd bash -c "exec 3<>/dev/tcp/127.0.0.1/$((port + 1))" \
+  until_ok bash -c "exec 3<>/dev/tcp/127.0.0.1/$((port + 1))" \
     || die "slurmdbd does not answer; see $folder/log/slurmdbd.log"
 fi
 t2=$(now)
 
 # ---------------------------------------------------------------- slurmctld, slurmd
-alive slurmctld || slurmctld -f "$SLURM_CONF"
-until_ok slurmctld scontrol ping || die "slurmctld does not answer; see $folder/log/slurmctld.log"
+alive slurmctld || { fresh_log slurmctld; slurmctld -f "$SLURM_CONF"; }
+until_ok scontrol ping || die "slurmctld does not answer; see $folder/log/slurmctld.log"
 t3=$(now)
 for ((i = 1; i <= nodes; i++)); do
-  alive slurmd "slurmd-node$i" || slurmd -N "node$i" -f "$SLURM_CONF"
+  alive slurmd "slurmd-node$i" || { fresh_log "slurmd-node$i"; slurmd -N "node$i" -f "$SLURM_CONF"; }
 done
 # up NODE
 up() {
@@ -228,15 +240,16 @@ up() {
   esac
 }
 for ((i = 1; i <= nodes; i++)); do
-  until_ok "slurmd-node$i" up "node$i" \
+  until_ok up "node$i" \
     || die "node$i never became idle: $(sinfo -h -o '%T %E' 2>&1); see $folder/log/slurmd-node$i.log"
 done
 t4=$(now)
 if [ "$accounting" = dbd ]; then
   # the controller registers the cluster with slurmdbd; sacct must answer before jobs are watched
-  until_ok slurmdbd sacct -n -X || die "sacct does not answer; see $folder/log/slurmdbd.log"
+  until_ok sacct -n -X || die "sacct does not answer; see $folder/log/slurmdbd.log"
 fi
 t5=$(now)
-awk -v a="$t0" -v b="$t1" -v c="$t2" -v d="$t3" -v e="$t4" -v f="$t5" 'BEGIN{
-  printf "start-cluster: seconds: munge %.2f, accounting %.2f, slurmctld %.2f, slurmd+idle %.2f, sacct %.2f, total %.2f\n", b-a,c-b,d-c,e-d,f-e,f-a}'
+awk -v a="$t0" -v b="$t1" -v c="$t2" -v d="$t3" -v e="$t4" -v f="$t5" 'BEGIN {
+  printf "start-cluster: seconds: munge %.2f, accounting %.2f, slurmctld %.2f, ", b - a, c - b, d - c
+  printf "slurmd and idle %.2f, sacct %.2f, total %.2f\n", e - d, f - e, f - a }'
 say "up: $nodes node(s), accounting $accounting; run:  . $folder/env.sh"

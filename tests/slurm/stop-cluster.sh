@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Stop what start-cluster.sh started: cancel the jobs, end the daemons that the pid files name (only where that pid still
-# is that program), then kill what the cluster's jobs have left. With --purge, remove the folder too.
+# Stop what start-cluster.sh started: cancel the jobs, end the daemons that the pid files name (only where that pid
+# still is that program), then kill what the cluster's jobs have left. With --purge, remove the folder too.
 #   HARNESS_SLURM_DIR      the cluster's folder (default: /tmp/harness-slurm-<user>)
 #   HARNESS_SLURM_TIMEOUT  seconds to wait for each daemon, and for the jobs, before killing (default: 30)
 # Exit status: 1 if a daemon had to be killed.
 set -uo pipefail
-folder=${HARNESS_SLURM_DIR:-/tmp/harness-slurm-$(id -un)}
+folder=$(realpath -m "${HARNESS_SLURM_DIR:-/tmp/harness-slurm-$(id -un)}")
 timeout=${HARNESS_SLURM_TIMEOUT:-30}
 PATH=$PATH:/usr/sbin:/sbin
 export SLURM_CONF=$folder/slurm.conf
@@ -21,12 +21,22 @@ pid_of() {
   local pid; pid=$(cat "$folder/run/$2.pid" 2>/dev/null) && [ -n "$pid" ] && live "$pid" "$1" && echo "$pid"
 }
 unfinished() { [ -n "$(squeue -h -t running,completing 2>/dev/null)" ]; }
+# in_jobs: print the pids of what runs in this cluster's jobs: it has both marks in its environment
+in_jobs() {
+  grep -lzxF "SLURM_CONF=$SLURM_CONF" /proc/[0-9]*/environ 2>/dev/null \
+    | xargs -r grep -lz '^SLURM_JOB_ID=' 2>/dev/null | cut -d/ -f3 | grep -vx "$$"
+}
 
-# Jobs outlive slurmd (slurmstepd is a process of its own), so they are cancelled first.
+# Jobs outlive slurmd (slurmstepd is a process of its own), so they are cancelled first. Nobody waits for their last
+# words: killed, they end at once, where scancel alone gives a job that is deaf to SIGTERM its KillWait several times
+# over. srun is spared: slurmstepd would try for seconds to tell it of the end.
 if pid_of slurmctld slurmctld >/dev/null && scontrol ping >/dev/null 2>&1; then
-  # Nobody waits for these jobs' last words: killed, they end at once, where a mere scancel gives them KillWait twice over.
-  scancel --me --state=PENDING; scancel --me --state=RUNNING --signal=KILL --full; scancel --me
-  end=$((SECONDS + timeout)); while unfinished && [ $SECONDS -lt $end ]; do sleep 0.1; done
+  scancel --me
+  end=$((SECONDS + timeout))
+  while unfinished && [ $SECONDS -lt $end ]; do
+    for pid in $(in_jobs); do live "$pid" srun || kill -KILL "$pid" 2>/dev/null; done
+    sleep 0.1
+  done
 fi
 status=0
 for file in "$folder"/run/slurmd-*.pid slurmctld slurmdbd mariadbd munged; do
@@ -42,15 +52,15 @@ for file in "$folder"/run/slurmd-*.pid slurmctld slurmdbd mariadbd munged; do
   say "$name ($pid) stopped"
 done
 
-# slurmstepd has overwritten its environment, but its working folder is the cluster's; what runs in a job has both marks.
-for process in /proc/[0-9]*; do
-  pid=${process#/proc/}
-  [ "$pid" != $$ ] || continue
-  case "$(cat "$process/comm" 2>/dev/null):$(readlink "$process/cwd" 2>/dev/null)" in
-    slurmstepd:"$folder"/*) ;;
-    *) { grep -qzxF "SLURM_CONF=$SLURM_CONF" "$process/environ" && grep -qz '^SLURM_JOB_ID=' "$process/environ"
-       } 2>/dev/null || continue ;;
-  esac
+# slurmstepd has overwritten its environment, but works in the cluster's log folder.
+steps() {
+  for process in /proc/[0-9]*; do
+    case "$(readlink "$process/cwd" 2>/dev/null)" in
+      "$folder"/*) live "${process#/proc/}" slurmstepd && echo "${process#/proc/}" ;;
+    esac
+  done
+}
+for pid in $(steps) $(in_jobs); do
   kill -KILL "$pid" 2>/dev/null && say "killed what a job had left: $pid"
 done
 if [ "${1:-}" = --purge ]; then rm -rf "$folder" || { sleep 0.5; rm -rf "$folder"; }; fi

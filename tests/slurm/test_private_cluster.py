@@ -80,7 +80,7 @@ def test_a_job_outlives_restarts_of_controller_and_node(cluster: Cluster, tmp_pa
 def test_a_preempted_job_is_signalled_and_requeued(cluster: Cluster, tmp_path: Path, answer: str) -> None:
     notes = tmp_path / "notes"
     script = write_job(tmp_path, PREEMPTED)
-    # Fewer than ten minutes would be near enough to the time limit for the signal to come at once.
+    # With a time limit of a minute or two, the signal would come near the start, preempted or not.
     job = cluster.submit(
         "--output=/dev/null",
         "--array=0",

@@ -5,6 +5,7 @@ Tasks need no driver. It may be killed, detached from, or run twice: whoever com
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,7 +36,8 @@ FRUITLESS = 2
 class Cluster:
     """What a sweep on Slurm needs beside its plan.
 
-    ``expected_seconds`` is what a trial should take, if that is known; ``detach`` returns after submission.
+    ``expected_seconds`` is what a trial should take, if that is known; ``detach`` returns after submission, and
+    ``then`` is the command by which the sweep goes on by itself when that is done.
     """
 
     controller: Controller
@@ -45,6 +47,7 @@ class Cluster:
     jobs: int | None
     expected_seconds: float | None
     detach: bool
+    then: tuple[str, ...] = ()
 
 
 def size_on(cluster: Cluster, resources: Resources, trials: int) -> Size:
@@ -121,6 +124,9 @@ class SlurmDriver:
         # What ended before this run began, and how, is written down; the rest is followed.
         self._fleets = [fleet for fleet in self._fleets if fleet.live]
         self._adopted = {fleet.submission.token for fleet in self._fleets}
+        if not self._cluster.detach:
+            for fleet in self._fleets:
+                fleet.submission.mark("followed")
         self._sweep.outcome.code_moved = False
 
     def _add(self, submission: Submission) -> None:
@@ -186,6 +192,8 @@ class SlurmDriver:
                 cluster.expected_seconds,
                 time.time(),
                 self._sweep.claims.place,
+                cluster.then,
+                os.getcwd(),
                 self._sweep.folder / FOLDER / token,
             )
             submission.announce(self._order_of(part))

@@ -27,6 +27,8 @@ from harness.store.store import Store
 
 SETTLING_SECONDS = 3.0
 """How long an end must have been seen before it is believed: events may reach this machine later than Slurm's word."""
+GONE_SECONDS = 20.0
+"""How long a process must be gone before that counts although Slurm calls its job running."""
 MISSING_SECONDS = 3.0
 """How long a task must be unknown to the queue before that means anything."""
 Event = dict[str, Any]
@@ -56,6 +58,7 @@ class Task:
     ending_since: float | None = None
     missing_since: float | None = None
     unknown_since: float | None = None
+    gone_since: float | None = None
 
     @property
     def phase(self) -> str:
@@ -177,6 +180,8 @@ class Fleet:
                 self._end(task, state, queued)
             return
         task.ending_since = None
+        if state.phase == "running":
+            self._running(task, queued)
         if state.phase == "waiting" and before and task.trial and task.attempt == before:
             # It was at this trial before the queue said that it waits: that run is over.
             preempted = "preempt" in queued.reason.lower()
@@ -186,6 +191,20 @@ class Fleet:
             if now - task.unknown_since > UNKNOWN_SECONDS:
                 self.message = f"Slurm calls a task {queued.state}, a state that is not known here"
                 self._finish(task, "vanished", self.message)
+
+    def _running(self, task: Task, queued: QueuedTask) -> None:
+        """A job may run on for Slurm when its process and its slurmstepd have been killed: end it here and there."""
+        holder = self._claims.holder(task.trial) if task.trial else None
+        mine = holder is not None and (holder.place.job, holder.place.restart) == (
+            task.place.get("job"),
+            task.place.get("restart"),
+        )
+        if holder is None or not mine or not self._claims.is_dead(holder):
+            task.gone_since = None
+            return
+        task.gone_since = task.gone_since or self._clock()
+        if self._clock() - task.gone_since >= GONE_SECONDS:
+            self._finish(task, "killed", f"its process is gone, although Slurm calls its job {queued.state}")
 
     def _missing(self, task: Task, past: QueuedTask | None, others_known: bool) -> None:
         """A task that the queue does not know: ended a while ago, or cancelled before it began."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from harness.spec.slurm import SlurmOptions
 
-SHORTEST_TASK_SECONDS = 60.0
-"""A task is not made shorter than this for the sake of more tasks at a time: starting one takes seconds of its own."""
+SHORTEST_SHARE = 0.1
+"""A task is not made shorter than this share of ``task_minutes`` for the sake of more tasks at a time: starting one
+takes seconds of its own."""
 SLACK = 2.0
 """A task may take this many times as long as predicted: machines differ, and a requeue costs a place in the queue."""
 START_MINUTES = 2.0
@@ -40,8 +41,8 @@ def size_of(
     """Return the size of an array for ``trials``.
 
     A task should run ``task_minutes``; where that gives fewer tasks than may run at a time, they are made shorter, but
-    not below a minute. Where nothing is known of the duration there are as many tasks as may run at a time, and each
-    takes trials until none is left.
+    not below a tenth of that. Where nothing is known of the duration there are as many tasks as may run at a time, and
+    each takes trials until none is left.
 
     Args:
         trials: how many trials there are to run.
@@ -61,7 +62,7 @@ def size_of(
         total = trials * expected_seconds
         tasks = math.ceil(total / (options.task_minutes * 60))
         if tasks < at_once:
-            tasks = min(at_once, math.ceil(total / SHORTEST_TASK_SECONDS))
+            tasks = min(at_once, math.ceil(total / (SHORTEST_SHARE * options.task_minutes * 60)))
         tasks = max(1, min(trials, tasks))
     each = math.ceil(trials / tasks)
     if expected_seconds is None:

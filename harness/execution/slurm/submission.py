@@ -8,7 +8,7 @@
         job.json           written after it: the job's number
         events-<i>.jsonl   what task i reports, over all its restarts
         closed.json        how every task ended, once all have
-        revoked, dismissed, cancelled    why its tasks are to end without work: see ``Mark``
+        revoked, dismissed, cancelled, followed    see ``Mark``
         logs/              what the tasks printed, and submitit's own files
 """
 
@@ -29,9 +29,10 @@ from harness.store.atomic import write_json, write_json_once
 from harness.store.store import Store
 
 FOLDER = "slurm"
-Mark = Literal["revoked", "dismissed", "cancelled"]
+Mark = Literal["revoked", "dismissed", "cancelled", "followed"]
 """``revoked``: its driver died before Slurm had it, and others have its trials; ``dismissed``: nothing is left to do;
-``cancelled``: by ``harness cancel``."""
+``cancelled``: by ``harness cancel``. Tasks that find one of these end without work. ``followed``: a driver waits for
+it, and begins the next stage itself."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Submission:
 
     ``minutes`` is the tasks' time limit, ``trial_minutes`` the longest that one trial may take; ``signal_seconds`` is
     how long before its end a task is told; ``expected_seconds`` is what a trial should take, if that is known.
+    ``then`` is the command, in ``directory``, by which a detached sweep goes on once all of this is done.
     """
 
     token: str
@@ -57,6 +59,8 @@ class Submission:
     expected_seconds: float | None
     created: float
     driver: Place
+    then: tuple[str, ...]
+    directory: str
     folder: Path
 
     def announce(self, order: Order) -> None:
@@ -79,7 +83,8 @@ class Submission:
             OSError, ValueError: there is none, or it cannot be read.
         """
         document = json.loads((folder / "submission.json").read_bytes())
-        return cls(**{**document, "driver": Place(**document["driver"]), "folder": folder})
+        document |= {"driver": Place(**document["driver"]), "then": tuple(document["then"]), "folder": folder}
+        return cls(**document)
 
     @cached_property
     def order(self) -> Order:

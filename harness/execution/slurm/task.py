@@ -21,6 +21,7 @@ from harness.execution.guard import Interrupted
 from harness.execution.lifeline import end_with
 from harness.execution.orders import EventWriter, Order, ProcessName
 from harness.execution.place import Place
+from harness.execution.slurm.continuation import go_on
 from harness.execution.slurm.controller import Controller, NoAnswer
 from harness.execution.slurm.signals import TaskGuard
 from harness.execution.slurm.submission import Submission
@@ -60,7 +61,10 @@ def main(folder: str) -> int:
         order = own_share_first(submission.order, index, submission.tasks)
         with contextlib.suppress(Interrupted):
             execute(order, events, f"{submission.token}-{index}", guard=guard)
-        return _leave(submission, order, events, guard)
+        status = _leave(order, events, guard)
+    if not guard.stopping:
+        go_on(submission)
+    return status
 
 
 def own_share_first(order: Order, index: int, tasks: int) -> Order:
@@ -76,7 +80,7 @@ def own_share_first(order: Order, index: int, tasks: int) -> Order:
     return dataclasses.replace(order, trials=trials, threads=threads)
 
 
-def _leave(submission: Submission, order: Order, events: EventWriter, guard: TaskGuard) -> int:
+def _leave(order: Order, events: EventWriter, guard: TaskGuard) -> int:
     """End, or go back into the queue where there is more to do."""
     if not guard.stopping:
         return 0

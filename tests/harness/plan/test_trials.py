@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,3 +128,14 @@ def test_a_profile_chooses_named_levels_or_brings_its_own(in_workplace: Write) -
 def test_canonical_text_depends_on_the_value_alone(value: dict[str, object]) -> None:
     turned = dict(reversed(list(value.items())))
     assert canonical(value) == canonical(turned)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    )
+)
+def test_canonical_text_is_that_of_earlier_versions(value: object) -> None:
+    """Ids are hashes of it, so it must not change by a byte."""
+    assert canonical(value) == json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
