@@ -18,6 +18,7 @@ from harness.store.table import long_table
 from harness.verdicts.judge import judge
 from harness.verdicts.judgement import Judgement
 from reports.declarations import ReportDeclaration, declaration_of
+from reports.places import task_ends
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Results:
     environments: Sequence[dict[str, Any]]
     deviations: Sequence[str]
     underpowered: Sequence[str]
+    task_ends: Sequence[tuple[str, str]] = ()
 
     @property
     def key(self) -> str:
@@ -81,6 +83,7 @@ def collect(experiment: Experiment, profile: str | None, store: Store, device: s
         environments,
         deviations(state, store),
         underpowered_claims(state, store),
+        task_ends(design, store),
     )
 
 

@@ -21,6 +21,7 @@ from reports.collect import Results
 from reports.explain import explanation, interval_text, not_stated, tuning_table
 from reports.manifest import CLAIMS, MANIFEST, PAGE, make_manifest
 from reports.pictures import Picture, draw
+from reports.places import interrupted, place_text, places
 from reports.tables import Table, build_table
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -90,10 +91,17 @@ def _section(results: Results) -> dict[str, Any]:
         "pictures": pictures,
         "failures": failures,
         "machines": [_machine(environment) for environment in results.environments],
+        "places": places(results.counted),
+        "interrupted": interrupted(results.state.states),
+        "tasks": results.task_ends,
         "took": duration(seconds),
         "counts": {name: results.state.count(name) for name in ("done", "failed", "stale", "missing")},
         "planned": len(results.state.states),
-        "trials": [(entry.trial.id, entry.counted) for entry in results.counted],
+        "trials": [
+            (entry.trial.id, entry.counted.attempt.id, place_text(entry.counted.attempt))
+            for entry in results.counted
+            if entry.counted
+        ],
         "diverged": [e.trial.id for e in results.counted if e.counted and e.counted.attempt.diverged],
         "tuned": tuning_table(results.state),
         "frozen": _moment(results.state.selection.frozen) if results.state.selection else "",
