@@ -31,7 +31,7 @@ help:
 	@echo "make report                 the report of everything in the store"
 	@echo "make claims                 docs/claims.md: every registered claim with its verdicts, from the store"
 	@echo "make test | test-slow | bench | lint | clean | setup"
-	@echo "Variables: PROFILE=smoke|laptop|..., DEVICE=cpu|cuda, JOBS=N, EXECUTOR=local|inline, STORE=DIR, OUT=DIR"
+	@echo "Variables: PROFILE=smoke|laptop|..., DEVICE=cpu|cuda, JOBS=N, EXECUTOR=local|inline|slurm, STORE=DIR, OUT=DIR"
 
 # Of clip-benchmark only its lists of class names and templates are read, so it comes without what it depends on.
 $(VENV)/installed: pyproject.toml constraints.txt
