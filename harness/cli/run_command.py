@@ -106,7 +106,8 @@ def _run_stage(stages: Stages, wanted: Sequence[TrialState], how: _How) -> int |
         cluster = with_prediction(cluster, selection.state, wanted)
         size = size_on(cluster, design.resources, len(wanted))
         workers = size.jobs
-        where = f"as {size.tasks} Slurm tasks, at most {size.jobs} at a time"
+        tasks = "1 Slurm task" if size.tasks == 1 else f"{size.tasks} Slurm tasks"
+        where = f"as {tasks}, at most {size.jobs} at a time"
     predicted = predicted_seconds(selection.state, wanted, workers)
     click.echo(_announcement(stages, len(wanted), where, predicted), err=True)
     outcome = run_sweep(

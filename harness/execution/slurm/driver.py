@@ -293,7 +293,7 @@ class SlurmDriver:
             deadline = time.monotonic() + LEAVING_SECONDS
             while time.monotonic() < deadline:
                 look_at(idle, self._cluster.controller)
-                if not any(task.phase == "running" and not task.over for fleet in idle for task in fleet.live):
+                if not any(fleet.live for fleet in idle):
                     return
                 time.sleep(READ_SECONDS)
         except NoAnswer:

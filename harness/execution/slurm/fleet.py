@@ -176,7 +176,8 @@ class Fleet:
             task.unknown_since = None
         if state.phase == "ended":
             task.ending_since = task.ending_since or now
-            if now - task.ending_since >= SETTLING_SECONDS:
+            told = task.over and not task.trial
+            if told or now - task.ending_since >= SETTLING_SECONDS:
                 self._end(task, state, queued)
             return
         task.ending_since = None
