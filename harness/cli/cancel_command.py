@@ -38,8 +38,9 @@ def cancel_command(spec: str, profile: str | None, store: str | None) -> None:
             job = submission.job
             # A number may have come again; the name has not.
             tasks = [task for task in controller.queue([job] if job else []) if task.name == submission.name]
-            phases = [state_called(task.state).phase for task in tasks]
-            running, waiting = phases.count("running"), phases.count("waiting")
+            phases = [phase for task in tasks if (phase := state_called(task.state).phase) != "ended"]
+            waiting = phases.count("waiting")
+            running = len(phases) - waiting
             if running or waiting:
                 controller.cancel([str(job)])
                 ended += 1

@@ -9,7 +9,7 @@ from typing import Any
 from harness.errors import NotKnownYet, UserError
 from harness.execution.slurm.continuation import stages_begun
 from harness.execution.slurm.controller import Controller, NoAnswer
-from harness.execution.slurm.driver import Cluster
+from harness.execution.slurm.driver import Cluster, gpus_of
 from harness.plan.design import Design
 from harness.plan.state import PlanState, TrialState, predicted_seconds
 from harness.spec.site import slurm_options
@@ -21,13 +21,14 @@ def cluster_for(design: Design, jobs: int | None, detach: bool) -> Cluster:
     Raises:
         UserError: there is no Slurm here, its controller does not answer, or the site's file cannot be used.
     """
-    options = slurm_options(design.resources.slurm, design.resources.gpus)
+    options = slurm_options(design.resources.slurm, gpus_of(design))
     controller = Controller()
     limits = controller.require()
     try:
         longest = controller.longest_minutes(options.partition)
     except NoAnswer as error:
-        raise UserError(f"--executor slurm: the partition '{options.partition}' is not known here ({error})") from error
+        which = f"the partition '{options.partition}'" if options.partition else "a default partition"
+        raise UserError(f"--executor slurm: {which} is not known here ({error})") from error
     return Cluster(controller, limits, options, longest, jobs, None, detach)
 
 

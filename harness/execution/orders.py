@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -82,7 +83,12 @@ class EventWriter:
     """Appends events, one JSON line each, to a worker's own file."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a", buffering=1, encoding="utf-8")
+        self._file = path.open("a+", buffering=1, encoding="utf-8")
+        # A worker that was killed in the middle of a line must not take the next one's first event with it.
+        with path.open("rb") as written:
+            written.seek(0, os.SEEK_END)
+            if written.tell() and (written.seek(-1, os.SEEK_END) or written.read(1) != b"\n"):
+                self._file.write("\n")
 
     def write(self, event: str, **details: Any) -> None:
         self._file.write(json.dumps({"event": event, "time": time.time(), **details}) + "\n")

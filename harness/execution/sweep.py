@@ -101,6 +101,7 @@ def note(sweep: Sweep, worker: SweepWorker, event: dict[str, object]) -> None:
         else:
             review(sweep, [trial])
     elif kind == "code-moved":
+        worker.current = None
         sweep.outcome.code_moved = True
     elif kind == "end":
         worker.ended = True

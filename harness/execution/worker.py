@@ -245,7 +245,12 @@ def _execute(context: _Context, trial: OrderedTrial, scratch: Path, held: Held) 
         worker=f"{context.worker}@{context.place.host}",
         place=context.place.kept(),
     )
-    write_attempt(folder, attempt, run.all_tables(), scratch if scratch.is_dir() else None)
+    try:
+        write_attempt(folder, attempt, run.all_tables(), scratch if scratch.is_dir() else None)
+    except FileExistsError:
+        # This process was taken for dead, and its attempt was written down as such: that stands.
+        context.events.write("lost", trial=trial.id)
+        return
     if failure is None:
         run.checkpoint.clear()
         with contextlib.suppress(OSError):

@@ -196,7 +196,10 @@ def _resources(experiment: Experiment, name: str, profile: Profile) -> Resources
     if not profile.resources:
         return experiment.spec.resources
     at: Location = ("profiles", name, "resources")
-    merged = {**experiment.spec.resources.model_dump(exclude_unset=True), **profile.resources}
+    ours = experiment.spec.resources.model_dump(exclude_unset=True)
+    merged = {**ours, **profile.resources}
+    if isinstance(profile.resources.get("slurm"), dict):
+        merged["slurm"] = {**ours.get("slurm", {}), **profile.resources["slurm"]}
     return validated(Resources, experiment.source, merged, at)
 
 

@@ -16,7 +16,7 @@ from harness.spec.models import Resources
 from harness.spec.slurm import SlurmOptions
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-KEPT_SLURM_VARIABLES = ("SLURM_CONF",)
+DEFAULTABLE = ("partition", "account", "qos", "constraint")
 
 
 def submit(
@@ -46,13 +46,14 @@ def submit(
     executor = Array(submission.logs)
     executor.update_parameters(**parameters(submission, resources, options, gpus=gpus, threads=threads, jobs=jobs))
     try:
-        with _own_environment():
+        with _own_environment(options):
             return executor.submit_tasks(
                 "harness.execution.slurm.task", [str(submission.folder.absolute())], submission.tasks
             )
     except (FailedJobError, FailedSubmissionError) as error:
-        said = [line for line in str(error).splitlines() if "error" in line.lower()] or str(error).splitlines()
-        raise UserError(f"{submission.experiment}: sbatch refuses the sweep: {said[0].strip()}") from error
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["it does not say why"]
+        said = next((line for line in lines if "error" in line.lower()), lines[0])
+        raise UserError(f"{submission.experiment}: sbatch refuses the sweep: {said}") from error
 
 
 def parameters(
@@ -68,7 +69,12 @@ def parameters(
         "mem": f"{math.ceil(resources.memory_gib * 1024)}M",
         "signal_delay_s": options.signal_seconds,
         "array_parallelism": jobs,
-        "setup": [*options.setup, *(f"export {name}={threads}" for name in THREAD_VARIABLES)],
+        # srun does not take over the job's CPUs a task by itself (since Slurm 22.05).
+        "setup": [
+            *options.setup,
+            *(f"export {name}={threads}" for name in THREAD_VARIABLES),
+            f"export SRUN_CPUS_PER_TASK={resources.cpus}",
+        ],
         # A task that was preempted, or lost its node, comes back and goes on with what is left.
         "additional_parameters": {"requeue": True, **_flags(options)},
     }
@@ -76,7 +82,7 @@ def parameters(
         wanted["gpus_per_node"] = gpus
     if resources.exclusive:
         wanted["exclusive"] = True
-    for name in ("partition", "account", "qos", "constraint"):
+    for name in DEFAULTABLE:
         if (value := getattr(options, name)) is not None:
             wanted[name] = value
     return wanted
@@ -88,12 +94,17 @@ def _flags(options: SlurmOptions) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _own_environment() -> Iterator[None]:
-    """Hide the variables of a job that the driver itself may run in: sbatch and srun would take them for the tasks'."""
+def _own_environment(options: SlurmOptions) -> Iterator[None]:
+    """Hide the variables of a job that the driver itself may run in: sbatch and srun would take them for the tasks'.
+
+    A user's own defaults for sbatch stand over its script, so they are kept only for what nothing else says.
+    """
+    kept = {"SLURM_CONF"}
+    kept |= {f"SBATCH_{name.upper()}" for name in DEFAULTABLE if getattr(options, name) is None}
     hidden = {
         name: value
         for name, value in os.environ.items()
-        if name.startswith(("SLURM_", "SUBMITIT_")) and name not in KEPT_SLURM_VARIABLES
+        if name.startswith(("SLURM_", "SBATCH_", "SRUN_", "SUBMITIT_")) and name not in kept
     }
     for name in hidden:
         del os.environ[name]

@@ -22,7 +22,7 @@ def go_on(submission: Submission) -> None:
 
     What it prints is in the task's log. Where nodes may not submit, or it fails, the next ``harness run`` goes on.
     """
-    if not submission.then or submission.marked("followed"):
+    if not submission.then or submission.marked("followed") or submission.marked("cancelled"):
         return
     store = Store(submission.folder.parents[4])
     for other in submissions(store, submission.experiment):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from harness.errors import UserError
 SECONDS = 10.0
 """How long one question may take."""
 SEPARATOR = "|"
+DEFAULTS = ("SQUEUE_", "SACCT_", "SCANCEL_", "SLURM_TIME_FORMAT")
 
 
 class NoAnswer(Exception):
@@ -78,26 +80,31 @@ class Controller:
             NoAnswer: it does not answer.
         """
         text = self._ask("scontrol", "show", "config")
-        found = dict(re.findall(r"^(\w+)\s*=\s*(.*?)\s*$", text, re.MULTILINE))
-        storage = found.get("AccountingStorageType", "")
+        found = dict(re.findall(r"^(\w+)[ \t]*=[ \t]*(.*?)[ \t]*$", text, re.MULTILINE))
+        # Without accounting: "accounting_storage/none", nothing, or "(null)", by version.
+        storage = found.get("AccountingStorageType", "").strip("()").rpartition("/")[2]
         return Limits(
             found.get("ClusterName", ""),
             int(found.get("MaxArraySize") or 1001),
-            bool(storage) and "none" not in storage,
+            storage not in ("", "none", "null"),
         )
 
     def longest_minutes(self, partition: str | None) -> float | None:
         """Return the longest time of a job in a partition (the default one without a name); None where unlimited.
 
+        Of several partitions, separated by commas, any may take the job, so the shortest time counts.
+
         Raises:
-            NoAnswer: the controller does not answer.
+            NoAnswer: the controller does not answer, or knows no such partition.
         """
-        text = self._ask("scontrol", "show", "partition", "--oneliner", *([partition] if partition else []))
-        for line in text.splitlines():
-            found = dict(re.findall(r"(\w+)=(\S+)", line))
-            if partition or found.get("Default") == "YES":
-                return minutes_of(found.get("MaxTime", "UNLIMITED"))
-        return None
+        found = []
+        for name in partition.split(",") if partition else [""]:
+            text = self._ask("scontrol", "show", "partition", "--oneliner", *([name] if name else []))
+            for line in text.splitlines():
+                facts = dict(re.findall(r"(\w+)=(\S+)", line))
+                if name or facts.get("Default") == "YES":
+                    found.append(minutes_of(facts.get("MaxTime", "UNLIMITED")))
+        return min((minutes for minutes in found if minutes is not None), default=None)
 
     def queue(self, jobs: Sequence[int]) -> list[QueuedTask]:
         """Return every element that the controller knows of these arrays, ended ones too while it remembers them.
@@ -120,7 +127,7 @@ class Controller:
     def _queued(self, *which: str) -> Iterator[QueuedTask]:
         form = SEPARATOR.join(("%F", "%K", "%T", "%r", "%N", "%j"))
         try:
-            text = self._ask("squeue", "--noheader", "--array", "--states=all", f"--format={form}", *which)
+            text = self._ask("squeue", "--noheader", "--all", "--array", "--states=all", f"--format={form}", *which)
         except NoAnswer as error:
             # What is said of a single job that the controller has forgotten.
             if "Invalid job id" in str(error):
@@ -190,7 +197,14 @@ class Controller:
     def _ask(self, *command: str) -> str:
         try:
             found = subprocess.run(
-                command, capture_output=True, text=True, errors="replace", timeout=self._seconds, check=False
+                command,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=self._seconds,
+                check=False,
+                # A user's own defaults would change what is asked, or how it is answered.
+                env={name: value for name, value in os.environ.items() if not name.startswith(DEFAULTS)},
             )
         except subprocess.TimeoutExpired as error:
             raise NoAnswer(f"{command[0]} gave no answer in {self._seconds:g} s") from error
@@ -203,11 +217,12 @@ class Controller:
 
 
 def _indices(text: str) -> Iterator[int]:
-    """Yield the numbers of ``3``, ``[0-4,7]`` and ``[0-4,7%2]``."""
+    """Yield the numbers of ``3``, ``[0-4,7]``, ``[0-8:2]`` and ``[0-4,7%2]``."""
     for part in text.strip("[]").partition("%")[0].split(","):
-        first, _, last = part.partition("-")
-        if first.isdigit():
-            yield from range(int(first), int(last if last.isdigit() else first) + 1)
+        found = re.fullmatch(r"(\d+)(?:-(\d+)(?::(\d+))?)?", part)
+        if found is not None:
+            first, last, step = found.groups()
+            yield from range(int(first), int(last or first) + 1, int(step or 1))
 
 
 def minutes_of(text: str) -> float | None:

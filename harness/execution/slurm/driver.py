@@ -21,6 +21,7 @@ from harness.execution.slurm.fleet import Event, Fleet, Task, look_at, settle, w
 from harness.execution.slurm.sizing import Size, size_of
 from harness.execution.slurm.submission import FOLDER, Submission, new_token, open_submissions
 from harness.execution.sweep import Sweep, SweepWorker, note, review
+from harness.plan.design import Design
 from harness.spec.models import Resources
 from harness.spec.slurm import SlurmOptions
 
@@ -61,6 +62,11 @@ def size_on(cluster: Cluster, resources: Resources, trials: int) -> Size:
         one_each=resources.fresh_process,
         longest_minutes=cluster.longest_minutes,
     )
+
+
+def gpus_of(design: Design) -> int:
+    """Return how many GPUs a trial takes: none on the CPU, whatever the spec's other profiles need."""
+    return max(1, design.resources.gpus) if design.device == "cuda" else 0
 
 
 class _Task:
@@ -171,7 +177,7 @@ class SlurmDriver:
         design, cluster = self._sweep.design, self._cluster
         size = size_on(cluster, design.resources, len(trials))
         arrays = -(-size.tasks // cluster.limits.largest_array)
-        gpus = max(1, design.resources.gpus) if design.device == "cuda" else 0
+        gpus = gpus_of(design)
         for number in range(arrays):
             part = trials[len(trials) * number // arrays : len(trials) * (number + 1) // arrays]
             tasks = min(len(part), -(-size.tasks // arrays), cluster.limits.largest_array)

@@ -7,6 +7,7 @@ everything stays as it was.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,7 +19,7 @@ from harness.execution.claims import Claims
 from harness.execution.ends import Unfinished, record_end
 from harness.execution.orders import EventReader
 from harness.execution.slurm.array import log_tail
-from harness.execution.slurm.controller import Controller, QueuedTask
+from harness.execution.slurm.controller import Controller, NoAnswer, QueuedTask
 from harness.execution.slurm.states import UNKNOWN_SECONDS, State, state_called
 from harness.execution.slurm.submission import Submission
 from harness.store.attempt import Failure
@@ -69,6 +70,11 @@ class Task:
         if state is not None and state.phase in ("waiting", "running"):
             return state.phase
         return "running" if self.restart >= 0 else "waiting"
+
+    @property
+    def told(self) -> bool:
+        """Whether it said itself that it ended, with no trial in hand."""
+        return self.over and not self.trial
 
     @property
     def in_doubt(self) -> bool:
@@ -128,7 +134,8 @@ class Fleet:
         elif kind in ("finished", "lost"):
             task.trial = ""
         elif kind == "code-moved":
-            task.code_moved = task.over = True
+            # What it was at is not written, and open.
+            task.trial, task.code_moved, task.over = "", True, True
         elif kind == "requeue":
             task.leaving = True
         elif kind == "end":
@@ -141,7 +148,6 @@ class Fleet:
         ``queue`` is the controller's answer for this submission's job, asked after the last ``read``.
 
         Raises:
-            NoAnswer: the accounting was needed and does not answer.
             OSError: the store cannot be written.
         """
         found = {queued.index: queued for queued in queue if queued.name == self.submission.name}
@@ -153,36 +159,47 @@ class Fleet:
         for task in self.live:
             queued = found.get(task.index)
             if queued is None:
-                self._missing(task, past.get(task.index), bool(found))
+                self._missing(task, past, bool(found))
             else:
-                self._seen(task, queued, before[task.index])
+                self._seen(task, queued, before[task.index], controller)
 
-    def _past(self, controller: Controller, missing: list[Task]) -> dict[int, QueuedTask]:
-        """Return what the accounting says of tasks that the queue has forgotten; the last of several runs."""
+    def _past(self, controller: Controller, missing: list[Task]) -> dict[int, QueuedTask] | None:
+        """Return what the accounting says of tasks that the queue has forgotten; the last of several runs.
+
+        None while it is silent: then nothing is concluded of them, up to a deadline.
+        """
         job = self.submission.job
-        if job is None or not any(self._waited(task) for task in missing):
+        # A task that told its own end needs no witness.
+        asked = [task for task in missing if self._waited(task) and not task.told]
+        if job is None or not asked:
             return {}
-        return {entry.index: entry for entry in controller.history([job]) if entry.name == self.submission.name}
+        try:
+            past = controller.history([job])
+        except NoAnswer:
+            longest = max(self._clock() - (task.missing_since or 0.0) for task in asked)
+            return None if longest < UNKNOWN_SECONDS else {}
+        return {entry.index: entry for entry in past if entry.name == self.submission.name}
 
     def _waited(self, task: Task) -> bool:
         if task.missing_since is None:
             task.missing_since = self._clock()
         return self._clock() - task.missing_since >= MISSING_SECONDS
 
-    def _seen(self, task: Task, queued: QueuedTask, before: str) -> None:
+    def _seen(self, task: Task, queued: QueuedTask, before: str, controller: Controller) -> None:
         state, now = state_called(queued.state), self._clock()
         task.queued, task.missing_since = queued, None
         if state.phase != "unknown":
             task.unknown_since = None
         if state.phase == "ended":
             task.ending_since = task.ending_since or now
-            told = task.over and not task.trial
-            if told or now - task.ending_since >= SETTLING_SECONDS:
+            if task.told or now - task.ending_since >= SETTLING_SECONDS:
                 self._end(task, state, queued)
             return
         task.ending_since = None
-        if state.phase == "running":
-            self._running(task, queued)
+        if state.phase == "running" and not state.paused:
+            self._running(task, queued, controller)
+        else:
+            task.gone_since = None
         if state.phase == "waiting" and before and task.trial and task.attempt == before:
             # It was at this trial before the queue said that it waits: that run is over.
             preempted = "preempt" in queued.reason.lower()
@@ -193,7 +210,7 @@ class Fleet:
                 self.message = f"Slurm calls a task {queued.state}, a state that is not known here"
                 self._finish(task, "vanished", self.message)
 
-    def _running(self, task: Task, queued: QueuedTask) -> None:
+    def _running(self, task: Task, queued: QueuedTask, controller: Controller) -> None:
         """A job may run on for Slurm when its process and its slurmstepd have been killed: end it here and there."""
         holder = self._claims.holder(task.trial) if task.trial else None
         mine = holder is not None and (holder.place.job, holder.place.restart) == (
@@ -205,17 +222,20 @@ class Fleet:
             return
         task.gone_since = task.gone_since or self._clock()
         if self._clock() - task.gone_since >= GONE_SECONDS:
+            with contextlib.suppress(NoAnswer):
+                controller.cancel([f"{queued.job}_{queued.index}"])
             self._finish(task, "killed", f"its process is gone, although Slurm calls its job {queued.state}")
 
-    def _missing(self, task: Task, past: QueuedTask | None, others_known: bool) -> None:
+    def _missing(self, task: Task, past: Mapping[int, QueuedTask] | None, others_known: bool) -> None:
         """A task that the queue does not know: ended a while ago, or cancelled before it began."""
-        if not self._waited(task):
-            return
-        state = state_called(past.state) if past is not None else None
-        if task.over and not task.trial:
+        if task.told:
             self._finish(task, None, "")
-        elif past is not None and state is not None and state.phase == "ended":
-            self._end(task, state, past)
+        if task.end or not self._waited(task) or past is None:
+            return
+        entry = past.get(task.index)
+        state = state_called(entry.state) if entry is not None else None
+        if entry is not None and state is not None and state.phase == "ended":
+            self._end(task, state, entry)
         elif task.restart < 0:
             known = others_known or self._array_known
             self._finish(task, "cancelled" if known else "vanished", "Slurm knows its array, but not the task")
@@ -224,7 +244,7 @@ class Fleet:
 
     def _end(self, task: Task, state: State, queued: QueuedTask) -> None:
         kind: Kind | None = state.kind
-        if task.over and not task.trial:
+        if task.told:
             kind = None
         elif task.restart < 0 and state.name == "failed":
             self.message = (log_tail(self.submission, task.index).strip().splitlines() or [""])[-1]

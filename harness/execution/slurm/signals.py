@@ -80,6 +80,9 @@ class TaskGuard(Guard):
         finally:
             self._inside = False
             signal.setitimer(signal.ITIMER_REAL, 0)
+        if self._timed and self._cause == "stopped":
+            # It has swallowed the interruption and ended; what was timed is worth nothing all the same.
+            raise Interrupted
         if self._timed and self._suspended:
             self._cause = "suspended"
             raise Interrupted
@@ -97,6 +100,8 @@ class TaskGuard(Guard):
         return not self.stopping
 
     def failure(self) -> Failure | None:
+        # An interruption on the very way out has left this standing.
+        self._inside = False
         if self._cause == "overdue":
             message = f"took longer than the {self._trial_seconds / 60:g} minutes that its resources allow"
             return Failure("time limit", "time limit", message)
@@ -125,6 +130,7 @@ class TaskGuard(Guard):
 
     def _interrupt(self, cause: Literal["overdue", "stopped"]) -> None:
         self._cause = cause
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS, AGAIN_SECONDS)
         raise Interrupted
 
     def _warned(self, number: int, frame: FrameType | None) -> None:
@@ -149,4 +155,5 @@ class TaskGuard(Guard):
     def _alarm(self, number: int, frame: FrameType | None) -> None:
         if self._inside:
             now = time.monotonic()
-            self._interrupt("stopped" if self.stopping and now >= self._abandon_at else "overdue")
+            stopped = self._cause == "stopped" or (self.stopping and now >= self._abandon_at)
+            self._interrupt("stopped" if stopped else "overdue")

@@ -62,7 +62,7 @@ def size_of(
         total = trials * expected_seconds
         tasks = math.ceil(total / (options.task_minutes * 60))
         if tasks < at_once:
-            tasks = min(at_once, math.ceil(total / (SHORTEST_SHARE * options.task_minutes * 60)))
+            tasks = max(tasks, min(at_once, math.floor(total / (SHORTEST_SHARE * options.task_minutes * 60))))
         tasks = max(1, min(trials, tasks))
     each = math.ceil(trials / tasks)
     if expected_seconds is None:

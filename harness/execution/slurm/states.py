@@ -19,13 +19,15 @@ UNKNOWN_SECONDS = 600.0
 class State:
     """What a state means.
 
-    ``kind`` is how a trial ended that the task was at and did not finish: a task that ended in order has none. ``name``
-    is what the task's own end is called where it had no trial in hand.
+    ``paused`` says that its processes do not run for a while. ``kind`` is how a trial ended that the task was at and
+    did not finish: a task that ended in order has none. ``name`` is what the task's own end is called where it had no
+    trial in hand.
     """
 
     phase: Phase
     kind: Kind = "vanished"
     name: str = ""
+    paused: bool = False
 
 
 STATES: dict[str, State] = {
@@ -57,8 +59,8 @@ STATES: dict[str, State] = {
     "STAGE_OUT": State("running"),
     "SIGNALING": State("running"),
     "RESIZING": State("running"),
-    "STOPPED": State("running"),
-    "SUSPENDED": State("running"),
+    "STOPPED": State("running", paused=True),
+    "SUSPENDED": State("running", paused=True),
 }
 UNKNOWN = State("unknown")
 

@@ -80,7 +80,7 @@ class Submission:
         """Return the submission in a folder.
 
         Raises:
-            OSError, ValueError: there is none, or it cannot be read.
+            OSError, ValueError, KeyError, TypeError: there is none, or it cannot be read.
         """
         document = json.loads((folder / "submission.json").read_bytes())
         document |= {"driver": Place(**document["driver"]), "then": tuple(document["then"]), "folder": folder}
@@ -99,7 +99,7 @@ class Submission:
     @property
     def job(self) -> int | None:
         """The job's number; None where nobody has written it down."""
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             return int(json.loads((self.folder / "job.json").read_bytes())["job"])
         return None
 
@@ -142,9 +142,11 @@ def new_token() -> str:
 
 def submissions(store: Store, experiment: str) -> Iterator[Submission]:
     """Yield every submission of an experiment, oldest first; what cannot be read is passed over."""
-    for path in sorted(store.runs_folder(experiment).glob(f"*/{FOLDER}/*/submission.json")):
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            yield Submission.read(path.parent)
+    found = []
+    for path in store.runs_folder(experiment).glob(f"*/{FOLDER}/*/submission.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            found.append(Submission.read(path.parent))
+    yield from sorted(found, key=lambda submission: (submission.run, submission.created))
 
 
 def open_submissions(store: Store, experiment: str) -> list[Submission]:

@@ -64,7 +64,9 @@ def check(workplace: Workplace) -> None:
     assert sorted(int(row["index"]) for row in rows) == list(range(TRIALS))
     leftovers = [p for p in (workplace.folder / "results").rglob(".tmp-*") if "/runs/" not in str(p)]
     assert not leftovers
-    assert not list((workplace.folder / "results").glob("crash/claims/*"))
+    # Folders of heartbeats and followers stay.
+    assert not list((workplace.folder / "results").glob("crash/claims/*.json"))
+    assert not list((workplace.folder / "results").glob("crash/claims/followers/*.json"))
 
 
 def rounds(workplace: Workplace, seeds: range) -> None:
