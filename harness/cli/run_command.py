@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 from collections.abc import Sequence
@@ -120,11 +121,22 @@ def _run_stage(stages: Stages, wanted: Sequence[TrialState], how: _How) -> int |
         predicted=predicted,
         cluster=cluster,
     )
-    stages.refresh()
+    try:
+        stages.refresh()
+    except UserError as error:
+        # The code moved into a state that cannot even be read, as while an editor saves it.
+        if not outcome.code_moved:
+            raise
+        click.echo(f"harness: {error}", err=True)
     if cluster is not None and cluster.detach:
         return _detached(stages.selection, outcome)
     if outcome.interrupted or outcome.code_moved or outcome.store_error or outcome.cancelled:
         return _conclude(stages.selection, outcome)
+    tried = {entry.trial.id for entry in wanted}
+    left = [entry for entry in stages.selection.state.states if entry.trial.id in tried and entry.status == "missing"]
+    if left:
+        click.echo(f"{design.name}: {len(left)} trials were not run, {left[0].trial.id} first; run it again", err=True)
+        return SOME_FAILED
     return None
 
 
@@ -171,7 +183,8 @@ def _conclude(selection: Selection, outcome: Outcome) -> int:
     state = selection.state
     name = selection.design.name
     # So that 'harness status' need not open what this run has left.
-    progress_of(selection.design, selection.store)
+    with contextlib.suppress(UserError):
+        progress_of(selection.design, selection.store)
     if outcome.store_error:
         click.echo(f"harness: {outcome.store_error}; {state.count('done')} finished trials are kept", err=True)
         return UNUSABLE_INPUT

@@ -13,6 +13,7 @@ that take over at once one wins. The holder releases by removing the first one b
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import uuid
@@ -118,6 +119,8 @@ class Claims:
         for a lease while this object was looking, or if it was this very Slurm job before it was requeued.
         """
         there, here = claim.place, self.place
+        if there == NOWHERE:
+            return True
         if (there.boot, there.namespace) == (here.boot, here.namespace):
             return not process_lives(there.pid, there.process_started)
         if claim.id in self._dead or (there.host == here.host and there.boot != here.boot):
@@ -149,8 +152,10 @@ class Claims:
         for claim in list(self.all()):
             if self.is_dead(claim) and (held := self.acquire(claim.trial)) is not None:
                 self.release(held)
+        # Listed before the chains are read: what is linked meanwhile is not judged by an older look.
+        followers = list((self.folder / FOLLOWERS).glob("*.json"))
         chained = {claim.id for path in self.folder.glob("*.json") for claim in self._chain(path.stem)}
-        for path in (self.folder / FOLLOWERS).glob("*.json"):
+        for path in followers:
             # A successor of a claim that is gone: whoever linked it withdrew, or died before it could.
             if path.stem not in chained:
                 _remove(path)
@@ -184,7 +189,8 @@ class Claims:
                 os.link(temporary, path)
                 return True
             except FileExistsError:
-                return False
+                # A network file system may have linked it, lost the reply, and tried again.
+                return _links(temporary) == 2
             except FileNotFoundError:
                 (self.folder / FOLLOWERS).mkdir(parents=True, exist_ok=True)
             finally:
@@ -192,12 +198,30 @@ class Claims:
         return False
 
 
+NOWHERE = Place("", "", "", 0, 0.0)
+"""The place of a claim that cannot be read: of a file that a power cut left empty, or of another version."""
+
+
 def _read(path: Path) -> Claim | None:
+    """Return the claim in a file; None where there is no file."""
     try:
-        document = json.loads(path.read_bytes())
-        return Claim(**{**document, "place": Place(**document["place"])})
-    except (OSError, ValueError, TypeError, KeyError):
+        data = path.read_bytes()
+    except OSError:
         return None
+    try:
+        document = json.loads(data)
+        return Claim(**{**document, "place": Place(**document["place"])})
+    except (ValueError, TypeError, KeyError):
+        # Claims are linked whole, so nobody is still writing this one: it is a dead one, named by what it holds.
+        name = hashlib.sha256(path.name.encode() + data).hexdigest()[:32]
+        return Claim(name, path.stem, "", "", NOWHERE)
+
+
+def _links(path: Path) -> int:
+    try:
+        return path.stat().st_nlink
+    except OSError:
+        return 0
 
 
 def _remove(path: Path) -> None:

@@ -14,8 +14,6 @@ import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-import psutil
-
 from harness.errors import UserError
 from harness.execution.claims import Claims
 from harness.execution.deaths import bury, end_overdue
@@ -35,6 +33,8 @@ if TYPE_CHECKING:
 
 Executor = Literal["inline", "local", "slurm"]
 EXECUTORS: tuple[Executor, ...] = ("inline", "local", "slurm")
+FRUITLESS = 3
+"""How many passes of a single worker may settle nothing before it is given up."""
 ELSEWHERE_SECONDS = 0.5
 """How often the driver looks at trials that another driver is at."""
 
@@ -180,13 +180,17 @@ def _inline(sweep: Sweep, display: Display) -> None:
         display.update()
 
     with contextlib.closing(EventWriter(sweep.folder / "events-inline.jsonl")) as events:
-        while sweep.pending:
+        fruitless = 0
+        while sweep.pending and fruitless < FRUITLESS:
+            before = len(sweep.pending)
             here = [trial for name, trial in sweep.pending.items() if name not in sweep.elsewhere]
             execute(_order(sweep, here, None), events, "inline", after_trial=follow)
             follow()
             review(sweep, sweep.pending)
-            if sweep.outcome.code_moved or not sweep.elsewhere:
+            if sweep.outcome.code_moved:
                 return
+            # Whoever held a trial may have given it up since: then it is this process's turn.
+            fruitless = 0 if len(sweep.pending) < before or sweep.elsewhere else fruitless + 1
             while len(sweep.elsewhere) == len(sweep.pending) > 0:
                 time.sleep(ELSEWHERE_SECONDS)
                 review(sweep, sweep.elsewhere)
@@ -208,8 +212,7 @@ class _NoJob:
 
 def _follow(sweep: Sweep, launcher: Launcher, slots: int, display: Display) -> None:
     """Keep up to ``slots`` workers busy until nothing is pending, other drivers' trials included."""
-    me = psutil.Process()
-    driver = ProcessName(me.pid, me.create_time())
+    driver = ProcessName.of(os.getpid())
     pause, looked = 0.02, 0.0
     while True:
         changed = collect(sweep)

@@ -52,10 +52,13 @@ def record_end(store: Store, experiment: str, run: str, code: str, unfinished: U
     )
     folder = store.attempts_folder(experiment, trial.id)
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        if not (folder / attempt.id).exists():
-            write_attempt(folder, attempt, {}, None)
-    except OSError:
-        # Two that write it at once: one renames first.
-        if not (folder / attempt.id).exists():
-            raise
+    for last in (False, False, True):
+        try:
+            if not (folder / attempt.id).exists():
+                write_attempt(folder, attempt, {}, None)
+            return
+        except OSError:
+            # Two that write it at once, one of which renames first; or a worker that has just taken the trial over, and
+            # cleared away what it found half-written.
+            if last and not (folder / attempt.id).exists():
+                raise

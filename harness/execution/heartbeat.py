@@ -14,6 +14,8 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.store.atomic import TEMPORARY
+
 BEAT_SECONDS = 10.0
 LEASE_SECONDS = 60.0
 """How long a worker on another machine is believed without a sign of life: several beats, for slow file systems."""
@@ -64,6 +66,8 @@ class Watch:
 
     def silent(self, name: str) -> bool:
         """Say whether a worker's file has not changed for a whole lease since this observer first looked."""
+        # The clock is read before the file to judge and after it to remember: this process may be stopped in between.
+        now = self._clock()
         try:
             beat: str | None = (self._folder / name).read_text()
         except OSError:
@@ -72,21 +76,21 @@ class Watch:
         if before is None or before[0] != beat:
             self._seen[name] = (beat, self._clock())
             return False
-        return self._clock() - before[1] > self._lease
+        return now - before[1] > self._lease
 
 
 def remove_silent(claims_folder: Path, used: set[str]) -> None:
-    """Remove the files of workers that hold nothing and have not beaten for ten leases, as the file system dates them.
+    """Remove files of workers that hold nothing, and what was left half-written, untouched for ten leases.
 
     Both times come from the file server, so clocks of machines do not matter.
     """
     folder = claims_folder / FOLDER
-    probe = folder / f".now-{uuid.uuid4().hex}"
+    probe = claims_folder / f"{TEMPORARY}{uuid.uuid4().hex}"
     with contextlib.suppress(OSError):
         probe.touch()
         now = probe.stat().st_mtime
         probe.unlink()
-        for path in folder.iterdir():
+        for path in [*folder.glob("*"), *claims_folder.glob(f"{TEMPORARY}*")]:
             with contextlib.suppress(OSError):
                 if path.name not in used and now - path.stat().st_mtime > 10 * LEASE_SECONDS:
                     path.unlink()

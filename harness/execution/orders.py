@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.execution.place import start_of
 from harness.store.atomic import write_json
 
 
@@ -32,6 +33,15 @@ class ProcessName:
 
     pid: int
     started: float
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessName:
+        """Return the name of the process that has this number now.
+
+        Raises:
+            psutil.NoSuchProcess: there is none.
+        """
+        return cls(pid, start_of(pid))
 
 
 @dataclass(frozen=True)
@@ -83,18 +93,24 @@ class EventWriter:
     """Appends events, one JSON line each, to a worker's own file."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a+", buffering=1, encoding="utf-8")
+        self._file = path.open("a", buffering=1, encoding="utf-8")
         # A worker that was killed in the middle of a line must not take the next one's first event with it.
-        with path.open("rb") as written:
-            written.seek(0, os.SEEK_END)
-            if written.tell() and (written.seek(-1, os.SEEK_END) or written.read(1) != b"\n"):
-                self._file.write("\n")
+        if not _ends_a_line(path):
+            self._file.write("\n")
 
     def write(self, event: str, **details: Any) -> None:
         self._file.write(json.dumps({"event": event, "time": time.time(), **details}) + "\n")
 
     def close(self) -> None:
         self._file.close()
+
+
+def _ends_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            return True
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
 
 
 class EventReader:

@@ -35,8 +35,8 @@ class Place:
     @classmethod
     def here(cls) -> Place:
         """Return the place of this process."""
-        me = psutil.Process()
-        return cls(socket.gethostname(), boot_id(), namespace(), me.pid, me.create_time(), *slurm_job())
+        pid = os.getpid()
+        return cls(socket.gethostname(), boot_id(), namespace(), pid, start_of(pid), *slurm_job())
 
     def kept(self) -> dict[str, Any]:
         """Return what is kept with an attempt: the host, and the job where there is one."""
@@ -72,10 +72,31 @@ def namespace() -> str:
     return ""
 
 
+def start_of(pid: int) -> float:
+    """Return when a process started, in a unit of the system's own that a set clock does not change.
+
+    That are ticks since the start of the machine where Linux tells them, else seconds since the epoch.
+
+    Raises:
+        psutil.NoSuchProcess: there is no such process, or it is dead and only waits to be reaped.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        if Path("/proc/self/stat").exists():
+            raise psutil.NoSuchProcess(pid) from None
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            raise psutil.NoSuchProcess(pid) from None
+        return process.create_time()
+    if fields[0] in "ZX":
+        raise psutil.NoSuchProcess(pid)
+    return float(fields[19])
+
+
 def process_lives(pid: int, started: float) -> bool:
     """Say whether the process that had ``pid`` and started at ``started`` still runs (pids are used again)."""
     try:
-        process = psutil.Process(pid)
-        return abs(process.create_time() - started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+        return start_of(pid) == started
     except psutil.Error:
         return False

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
-
+from harness.errors import UserError
 from harness.execution.alone import alone
 from harness.execution.answers import answer
 from harness.execution.claims import Claims, Held
@@ -42,8 +41,7 @@ def work(order_path: str, events_path: str, worker: str) -> None:
     """Run an order's trials as a submitted job: what ``submitit`` calls in a fresh process."""
     order = Order.read(Path(order_path))
     if order.driver is not None:
-        parent = psutil.Process(os.getppid())
-        end_with([order.driver, ProcessName(parent.pid, parent.create_time())])
+        end_with([order.driver, ProcessName.of(os.getppid())])
     with contextlib.closing(EventWriter(Path(events_path))) as events:
         execute(order, events, worker)
 
@@ -132,7 +130,12 @@ def _require_same_code(context: _Context) -> None:
     """
     now = time.monotonic()
     if now - context.code_seen > CODE_SECONDS or not context.code_seen:
-        if fingerprint(context.order.function).digest != context.order.code:
+        try:
+            digest = fingerprint(context.order.function).digest
+        except (UserError, OSError) as error:
+            # An editor that is just saving: whatever it will be, it is not what was ordered.
+            raise CodeMoved from error
+        if digest != context.order.code:
             raise CodeMoved
         context.code_seen = now
 

@@ -19,6 +19,8 @@ from functools import lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
+from harness.errors import UserError
+
 
 @dataclass(frozen=True)
 class CodeFingerprint:
@@ -52,7 +54,11 @@ def fingerprint(function_name: str) -> CodeFingerprint:
 @lru_cache(maxsize=4096)
 def _read(path: str, name: str, modified: int, size: int) -> tuple[str, tuple[str, ...]]:
     text = Path(path).read_text(encoding="utf-8")
-    tree = ast.parse(text)
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None) or 1
+        raise UserError(f"{path}:{line}: cannot be read as Python: {getattr(error, 'msg', error)}") from error
     is_package = Path(path).name == "__init__.py"
     digest = hashlib.sha256(" ".join(_tokens(text, tree)).encode()).hexdigest()[:16]
     return digest, tuple(dict.fromkeys(_imports(tree, name, is_package)))

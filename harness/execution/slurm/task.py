@@ -14,8 +14,6 @@ import time
 from pathlib import Path
 from typing import Literal
 
-import psutil
-
 from harness.execution.answers import answer
 from harness.execution.guard import Interrupted
 from harness.execution.lifeline import end_with
@@ -47,8 +45,7 @@ def main(folder: str) -> int:
             events.write("end")
             return 0
         # A process that its slurmstepd has left behind would be seen by nobody, and Slurm thinks it gone.
-        parent = psutil.Process(os.getppid())
-        end_with([ProcessName(parent.pid, parent.create_time())])
+        end_with([ProcessName.of(os.getppid())])
         guard = TaskGuard(
             seconds=submission.minutes * 60,
             signal_seconds=submission.signal_seconds,

@@ -147,7 +147,6 @@ def test_a_failing_trial_during_which_the_code_changed_is_not_written_either(
     assert [one[0] for one in stored(folder)] == [0]
 
 
-@pytest.mark.xfail(strict=True, reason="fingerprint raises SyntaxError on source that is no Python for a moment")
 def test_code_that_breaks_ends_the_run_without_a_traceback(run: Callable[[str], Finished], folder: Path) -> None:
     """An editor saves a file that is half written now and then."""
     found = run("(")
@@ -190,9 +189,6 @@ def test_a_worker_of_its_own_stops_the_whole_run(workplace: Workplace, folder: P
     assert ran(folder) == [0, 1] and [one[0] for one in stored(folder)] == [0]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the worker dies of a SyntaxError in fingerprint, and the trial is blamed for it"
-)
 def test_no_trial_is_called_killed_because_the_code_broke_while_it_ran(workplace: Workplace, folder: Path) -> None:
     workplace.write("sitecustomize.py", LOCAL)
     workplace.write("moving.yaml", SPEC.format(changes="("))

@@ -313,7 +313,6 @@ def test_a_host_that_stood_still_for_longer_than_a_lease_writes_nothing(races: R
 # What a driver writes down for a worker that was killed
 
 
-@pytest.mark.xfail(strict=True, reason="a worker sweeps away, as a leftover, the attempt that record_end is writing")
 def test_the_end_of_a_killed_worker_is_told_while_another_worker_begins_its_trial(
     races: Races, monkeypatch: pytest.MonkeyPatch
 ) -> None:

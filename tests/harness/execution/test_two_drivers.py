@@ -358,7 +358,6 @@ def hold(folder: Path, trial: str, held: Any, end: Any) -> None:
     end.wait(60)
 
 
-@pytest.mark.xfail(strict=True, reason="_inline returns with trials pending that were given up just before its review")
 def test_an_inline_driver_runs_what_another_one_gave_up_right_before_it_looked(
     drivers: Drivers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -392,14 +391,12 @@ def spoiled(drivers: Drivers) -> None:
     os.utime(folder / f"{trial}.json", (0, 0))
 
 
-@pytest.mark.xfail(strict=True, reason="a run ends with status 0 and leaves out the trial whose claim is unreadable")
 def test_an_inline_run_that_leaves_a_trial_out_does_not_end_well(drivers: Drivers) -> None:
     spoiled(drivers)
     ended = drivers.here("run", "--executor", "inline")
     assert ended.status != 0 or numbers_done(ended) == {("2", "2", "0")}, ended.err
 
 
-@pytest.mark.xfail(strict=True, reason="a driver starts worker after worker for a trial whose claim is unreadable")
 def test_a_driver_does_not_start_workers_for_ever_for_a_trial_that_none_can_claim(drivers: Drivers) -> None:
     spoiled(drivers)
     process = drivers.start("--jobs", "1")
