@@ -24,12 +24,16 @@ STATUS_SECONDS = 5.0
 
 @dataclass
 class Arrays:
-    """The arrays of one experiment: those that are followed, and those of the newest run that are over."""
+    """The arrays of one experiment: those that are followed, and those of the newest run that are over.
+
+    ``devices`` are the devices that each profile was submitted for: nodes may have what this machine lacks.
+    """
 
     store: Store
     experiment: str
     fleets: list[Fleet] = field(default_factory=list)
     over: list[Submission] = field(default_factory=list)
+    devices: dict[str, set[str]] = field(default_factory=dict)
     problem: str = ""
 
     def refresh(self, claims: Claims) -> None:
@@ -39,6 +43,8 @@ class Arrays:
         newest = everything[-1].run if everything else ""
         self.over = [found for found in everything if found.run == newest and found.closed is not None]
         over = {found.token for found in self.over}
+        for found in everything:
+            self.devices.setdefault(found.profile, set()).add(found.device)
         for found in everything:
             if found.closed is None and found.token not in known:
                 self.fleets.append(Fleet(found, self.store, claims))
@@ -107,7 +113,8 @@ def sweep_line(design: Design, state: PlanProgress, held: set[str], tasks: int) 
     if kinds := failures_by_kind(state):
         parts = [part + f" ({kinds})" if part.endswith(" failed") else part for part in parts]
     parts += [f"{running} running"] if running else []
-    text = f"{design.name} ({design.profile_name}): {', '.join(parts)}, of {len(state.states)}"
+    which = design.profile_name if design.device == "cpu" else f"{design.profile_name}, {design.device}"
+    text = f"{design.name} ({which}): {', '.join(parts)}, of {len(state.states)}"
     if again := ended_before(state):
         text += f"; run again: {again}"
     if design.select is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import click
@@ -11,7 +12,7 @@ import click
 from harness.cli.options import store_option
 from harness.cli.progress import Arrays, claims_of, held_trials, sweep_line
 from harness.execution.claims import Claims
-from harness.plan.design import make_design
+from harness.plan.design import Design, make_design
 from harness.plan.state import progress_of
 from harness.spec.find import all_experiments, find_experiment
 from harness.spec.load import Experiment
@@ -85,13 +86,20 @@ class _View:
         self.arrays.look()
         held = held_trials(self.claims)
         lines = []
-        for name in self.profiles:
-            design = make_design(self.experiment, name)
+        for design in self._designs():
             state = progress_of(design, self.store)
             if line := sweep_line(design, state, held, self.arrays.running):
                 lines.append(line)
         arrays = list(self.arrays.lines())
         return [*(lines or [f"{self.experiment.name}: no results yet"] if arrays else lines), *arrays]
+
+    def _designs(self) -> Iterator[Design]:
+        """Yield each profile as it would be run here, and as it was submitted to nodes with another device."""
+        for name in self.profiles:
+            here = make_design(self.experiment, name)
+            yield here
+            for device in sorted(self.arrays.devices.get(name, set()) - {here.device}):
+                yield make_design(self.experiment, name, device=device)
 
     @property
     def busy(self) -> bool:
