@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -16,6 +17,8 @@ from harness.store.endings import Kind
 
 AGAIN_SECONDS = 2.0
 """A trial that swallowed the interruption is interrupted again after this."""
+ANSWER_SECONDS = 6.0
+"""How long the answer to why a task was warned is waited for, once its trial is abandoned."""
 EXPECTED_SLACK = 1.5
 """A trial is not begun where less than this many times its predicted duration is left."""
 
@@ -44,7 +47,7 @@ class TaskGuard(Guard):
         trial_seconds: float,
         expected_seconds: float | None,
         timed: bool,
-        why: Callable[[], Literal["preempted", "requeued"]],
+        why: Callable[[], Kind],
     ) -> None:
         self.stopping: Literal["", "warned", "terminated", "time"] = ""
         self._end = time.monotonic() + seconds - signal_seconds
@@ -52,7 +55,9 @@ class TaskGuard(Guard):
         self._trial_seconds = trial_seconds
         self._expected = expected_seconds
         self._timed = timed
-        self._why = why
+        # Asked at once, beside the trial: once the job is being ended, Slurm no longer says why.
+        self._reason: Kind = "requeued"
+        self._question = threading.Thread(target=self._ask, args=(why,), name="why", daemon=True)
         self._began = 0
         self._inside = False
         self._saved = False
@@ -109,7 +114,8 @@ class TaskGuard(Guard):
             return Failure("preempted", "preempted", "the job was suspended while the trial was timed; discarded whole")
         if self.stopping == "terminated":
             return None
-        kind: Kind = self._why()
+        self._question.join(ANSWER_SECONDS)
+        kind = self._reason
         where = "it goes on from its checkpoint" if self._saved else "it starts again from the beginning"
         if self._timed:
             where = "timed trials are discarded whole"
@@ -122,6 +128,9 @@ class TaskGuard(Guard):
             )
             return Failure("time limit", "time limit", message)
         return Failure(kind, kind, f"the job's time limit came near; {where}")
+
+    def _ask(self, why: Callable[[], Kind]) -> None:
+        self._reason = why()
 
     def _arm(self) -> None:
         wait = min(self._overdue_at, self._abandon_at) - time.monotonic()
@@ -137,6 +146,7 @@ class TaskGuard(Guard):
         if self.stopping:
             return
         self.stopping = "warned"
+        self._question.start()
         self._abandon_at = time.monotonic() + self._grace
         if self._inside and self._timed:
             self._interrupt("stopped")
