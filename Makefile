@@ -70,12 +70,12 @@ report: $(VENV)/installed
 claims: $(VENV)/installed
 	@$(BIN)/harness claims $(if $(DEVICE),--device $(DEVICE)) $(if $(STORE),--store $(STORE)) --out docs/claims.md
 
-# Two processes, a file of tests each at a time: modules share what their fixtures made.
+# Two processes, a file of tests each at a time: modules share what their fixtures made. Slow tests mostly wait.
 test: $(VENV)/installed-test
 	@$(BIN)/python -m pytest --quiet --benchmark-disable --numprocesses 2 --dist loadfile
 
 test-slow: $(VENV)/installed-test
-	@$(BIN)/python -m pytest --quiet -m slow
+	@$(BIN)/python -m pytest --quiet -m slow --numprocesses 4 --dist load
 
 bench: $(VENV)/installed-test
 	@$(BIN)/python -m pytest --quiet tests/benchmarks --benchmark-only --benchmark-columns=median,iqr,rounds

@@ -9,7 +9,7 @@ from harness.errors import UserError
 from harness.execution.slurm.adoption import find_job
 from harness.execution.slurm.controller import Controller, NoAnswer
 from harness.execution.slurm.states import state_called
-from harness.execution.slurm.submission import open_submissions
+from harness.execution.slurm.submission import Submission, open_submissions
 from harness.spec.find import find_experiment
 from harness.store.store import Store
 
@@ -32,8 +32,6 @@ def cancel_command(spec: str, profile: str | None, store: str | None) -> None:
     for submission in wanted:
         controller = Controller()
         try:
-            # Whether or not Slurm has it yet: its tasks see the mark when they begin.
-            submission.mark("cancelled")
             find_job(submission, controller)
             job = submission.job
             # A number may have come again; the name has not.
@@ -41,8 +39,10 @@ def cancel_command(spec: str, profile: str | None, store: str | None) -> None:
             phases = [phase for task in tasks if (phase := state_called(task.state).phase) != "ended"]
             waiting = phases.count("waiting")
             running = len(phases) - waiting
+            # Whether or not Slurm has it yet: its tasks see the mark when they begin.
+            submission.mark("cancelled")
             if running or waiting:
-                controller.cancel([str(job)])
+                _cancel(submission, controller)
                 ended += 1
                 click.echo(f"{experiment.name}: job {job} cancelled: {running} tasks that ran, {waiting} that waited")
         except NoAnswer as error:
@@ -51,3 +51,12 @@ def cancel_command(spec: str, profile: str | None, store: str | None) -> None:
             ) from error
     if not ended:
         click.echo(f"{experiment.name}: nothing of it is on a cluster")
+
+
+def _cancel(submission: Submission, controller: Controller) -> None:
+    try:
+        controller.cancel([str(submission.job)])
+    except NoAnswer:
+        # It was not cancelled, so nothing may say so.
+        submission.unmark("cancelled")
+        raise

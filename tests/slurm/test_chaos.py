@@ -9,6 +9,7 @@ from support import Workplace
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", range(10))
 def test_every_trial_is_done_once_whatever_happens(
     seed: int, cluster_plain: Cluster, cluster_accounting: Cluster, workplace: Workplace

@@ -211,8 +211,10 @@ class Controller:
         except OSError as error:
             raise NoAnswer(f"{command[0]}: {error.strerror}") from error
         if found.returncode != 0:
-            lines = (found.stderr.strip() or found.stdout.strip() or f"exit status {found.returncode}").splitlines()
-            raise NoAnswer(lines[-1])
+            # The last line in words: scontrol puts a frame of stars round some.
+            said = [line.strip() for text in (found.stdout, found.stderr) for line in text.splitlines()]
+            words = [line for line in said if any(letter.isalpha() for letter in line)]
+            raise NoAnswer(words[-1] if words else f"{command[0]}: exit status {found.returncode}")
         return found.stdout
 
 

@@ -279,7 +279,7 @@ class SlurmDriver:
         if order.one_each:
             count = len(order.trials)
             left = [order.trials[index * count // len(fleet.tasks)].id for index in cancelled]
-        elif not fleet.live and 2 * len(cancelled) > len(fleet.tasks):
+        elif not fleet.live and (fleet.submission.marked("cancelled") or 2 * len(cancelled) > len(fleet.tasks)):
             left = list(fleet.submission.trials)
         else:
             return

@@ -23,7 +23,7 @@ from harness.execution.slurm.controller import Controller, NoAnswer, QueuedTask
 from harness.execution.slurm.states import UNKNOWN_SECONDS, State, state_called
 from harness.execution.slurm.submission import Submission
 from harness.store.attempt import Failure
-from harness.store.endings import Kind
+from harness.store.endings import ENDINGS, Kind
 from harness.store.store import Store
 
 SETTLING_SECONDS = 3.0
@@ -248,7 +248,8 @@ class Fleet:
             kind = None
         elif task.restart < 0 and state.name == "failed":
             self.message = (log_tail(self.submission, task.index).strip().splitlines() or [""])[-1]
-        self._finish(task, kind, f"Slurm calls its job {queued.state}", state)
+        meaning = ENDINGS[state.kind].meaning
+        self._finish(task, kind, f"{meaning} (Slurm calls its job {queued.state})", state)
 
     def _finish(self, task: Task, kind: Kind | None, message: str, state: State | None = None) -> None:
         """Name the end of a task; ``kind`` is None where it ended in order."""

@@ -119,6 +119,9 @@ class Submission:
         """Tell tasks that have not begun yet to end without work, and everybody why."""
         (self.folder / mark).touch()
 
+    def unmark(self, mark: Mark) -> None:
+        (self.folder / mark).unlink(missing_ok=True)
+
     def marked(self, mark: Mark) -> bool:
         return (self.folder / mark).exists()
 

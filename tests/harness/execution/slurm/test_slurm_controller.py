@@ -285,7 +285,7 @@ def test_a_command_that_fails_gives_its_last_line(all_commands: Commands, questi
 
 def test_a_command_that_fails_without_a_word_gives_its_exit_status(commands: Commands) -> None:
     commands.add("squeue", "exit 5")
-    with pytest.raises(NoAnswer, match="^exit status 5$"):
+    with pytest.raises(NoAnswer, match="^squeue: exit status 5$"):
         Controller().queue([7])
 
 
@@ -345,5 +345,5 @@ def test_a_controller_that_hangs_is_told_so(all_commands: Commands) -> None:
 
 def test_a_configuration_that_cannot_be_had_is_told_so(all_commands: Commands) -> None:
     all_commands.add("scontrol", "[ $1 = ping ] && echo 'Slurmctld(primary) at head is UP'")
-    with pytest.raises(UserError, match=r"does not answer \(exit status 1\)"):
+    with pytest.raises(UserError, match=r"does not answer \(scontrol: exit status 1\)"):
         Controller().require()
