@@ -200,8 +200,7 @@ class Sweep:
             driver.wait(timeout=240)
         # Somebody must look: tasks that were killed tell nothing.
         self.cluster.wait_until(lambda: self.status() and self.closed(), 240, "the end of every task")
-        text = self.status()
-            return text
+        return self.status()
 
     def complete(self, *arguments: str) -> None:
         """See that the next run completes the sweep, with one success for each trial."""
@@ -649,9 +648,10 @@ def test_a_failed_node_gives_its_trials_back(sweep: Sweep, following: str) -> No
     cluster = sweep.cluster
     cluster.run("scontrol", "update", "NodeName=node1", "State=DOWN", "Reason=test")
     cluster.wait_until(lambda: sweep.status() and sweep.failures(), 60, "the end of the first attempt")
-    text = sweep.status()
+    (kinds,) = sweep.failures().values()
+    assert set(kinds) <= {"node failed", "requeued", "cancelled"}
     cluster.run("scontrol", "update", "NodeName=node1", "State=RESUME")
-    text = sweep.end()
+    sweep.end()
     assert sweep.exit_statuses() == ([0] if following == "attached" else [])
     sweep.complete()
 
