@@ -211,9 +211,9 @@ class Controller:
         except OSError as error:
             raise NoAnswer(f"{command[0]}: {error.strerror}") from error
         if found.returncode != 0:
-            # The last line in words: scontrol puts a frame of stars round some.
+            # The last line that says something: scontrol adds a banner of stars.
             said = [line.strip() for text in (found.stdout, found.stderr) for line in text.splitlines()]
-            words = [line for line in said if any(letter.isalpha() for letter in line)]
+            words = [line for line in said if line and not line.startswith("*")]
             raise NoAnswer(words[-1] if words else f"{command[0]}: exit status {found.returncode}")
         return found.stdout
 
