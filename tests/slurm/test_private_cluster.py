@@ -55,6 +55,7 @@ def test_a_job_runs(cluster: Cluster, tmp_path: Path) -> None:
         cluster.wait_until(lambda: cluster.run(*query).stdout.strip() == "COMPLETED", 30, "the job's end in sacct")
 
 
+@pytest.mark.slow
 def test_a_job_outlives_restarts_of_controller_and_node(cluster: Cluster, tmp_path: Path) -> None:
     script = write_job(
         tmp_path, "import pathlib, sys, time\nwhile not pathlib.Path(sys.argv[1]).exists(): time.sleep(0.1)\n"
@@ -75,6 +76,7 @@ def test_a_job_outlives_restarts_of_controller_and_node(cluster: Cluster, tmp_pa
     assert cluster.left_processes() == []
 
 
+@pytest.mark.slow
 # Preemption is the controller's work, with accounting or without; each way to answer it takes its time, so one of each.
 @pytest.mark.parametrize(("cluster", "answer"), [("none", "waits"), ("dbd", "requeues")], indirect=["cluster"])
 def test_a_preempted_job_is_signalled_and_requeued(cluster: Cluster, tmp_path: Path, answer: str) -> None:
@@ -99,6 +101,7 @@ def test_a_preempted_job_is_signalled_and_requeued(cluster: Cluster, tmp_path: P
     assert notes.read_text().splitlines() == ["start", "SIGUSR2", "start", "end"]
 
 
+@pytest.mark.slow
 def test_two_nodes() -> None:
     require_slurm()
     with Cluster.start(accounting=False, nodes=2) as cluster:
@@ -106,6 +109,7 @@ def test_two_nodes() -> None:
         assert sorted(done.stdout.split()) == ["node1", "node2"]
 
 
+@pytest.mark.slow
 def test_stop_leaves_nothing(tmp_path: Path) -> None:
     require_slurm()
     cluster = Cluster.start(accounting=False)

@@ -102,6 +102,7 @@ def arrays(place: Workplace, store: str) -> list[Path]:
     return sorted((place.folder / store).glob("*/runs/*/slurm/*/submission.json"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cluster", ["none"], indirect=True)
 def test_a_sweep_with_tuning_and_looks_ends_as_the_local_one_attached_and_detached(
     cluster: Cluster, place: Workplace
@@ -182,6 +183,7 @@ def test_what_slurm_refuses_is_told_in_one_sentence_and_nothing_is_started(
     assert "nothing of it" in place.harness("cancel", spec, environment=small_cluster.environment).out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cluster", ["none"], indirect=True)
 def test_two_drivers_started_together_come_to_the_same_end_as_one(cluster: Cluster, place: Workplace) -> None:
     spec = write(place, TUNED)

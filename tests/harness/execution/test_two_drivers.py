@@ -216,6 +216,7 @@ def test_a_driver_in_its_own_process_and_one_with_workers_share_a_sweep(drivers:
     assert numbers_done(*ended) == {(str(MANY), str(MANY), "0")}
 
 
+@pytest.mark.slow
 def test_two_drivers_tune_and_look_as_one_alone_does(drivers: Drivers) -> None:
     drivers.spec(TUNED)
     ended = [drivers.finish(process) for process in drivers.start_two(ONE, ONE)]
@@ -235,6 +236,7 @@ def test_two_drivers_tune_and_look_as_one_alone_does(drivers: Drivers) -> None:
     assert "deviation" not in drivers.here("plan").out
 
 
+@pytest.mark.slow
 def test_two_drivers_go_through_all_looks_where_nothing_is_decided(drivers: Drivers) -> None:
     drivers.spec({**LOOKING, "fixed": {"effect": 0.0, "sd": 1.0}})
     ended = [drivers.finish(process) for process in drivers.start_two(ONE, INLINE)]
@@ -255,6 +257,7 @@ def test_the_other_driver_completes_everything_when_one_is_killed(drivers: Drive
     drivers.require_one_success_each(MANY)
 
 
+@pytest.mark.slow
 def test_a_tuning_sweep_survives_the_death_of_one_of_two_drivers(drivers: Drivers) -> None:
     drivers.spec({**TUNED, "claims": [], "replicates": 3})
     both = drivers.start_two(ONE, ONE)
