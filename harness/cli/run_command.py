@@ -178,6 +178,11 @@ def _nothing_to_do(selection: Selection, stale: str) -> int:
     return SOME_FAILED if failed else 0
 
 
+def _kind(entry: TrialState) -> str:
+    failure = entry.counted.attempt.failure if entry.counted else None
+    return failure.kind if failure else ""
+
+
 def _conclude(selection: Selection, outcome: Outcome) -> int:
     """Say how the sweep ended, from what the store holds now, and return the exit status."""
     state = selection.state
@@ -204,10 +209,9 @@ def _conclude(selection: Selection, outcome: Outcome) -> int:
         goes_on = f"Slurm job {arrays} goes on ('harness cancel {name}' ends it); " if arrays else ""
         click.echo(f"{name}: interrupted; {goes_on}the same command goes on where it stopped", err=True)
         return INTERRUPTED
-    if outcome.cancelled:
-        click.echo(
-            f"{name}: tasks were cancelled; the same command runs the {outcome.cancelled} trials they left", err=True
-        )
+    cancelled = outcome.cancelled + sum(_kind(entry) == "cancelled" for entry in failures)
+    if cancelled:
+        click.echo(f"{name}: tasks were cancelled; the same command runs the {cancelled} trials they left", err=True)
         return SOME_FAILED
     if outcome.code_moved:
         click.echo(f"{name}: the code changed while its trials waited; run the command again", err=True)

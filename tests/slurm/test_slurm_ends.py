@@ -427,7 +427,6 @@ def test_a_trial_whose_slurmstepd_was_killed_is_killed_and_run_again(sweep: Swee
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="a new driver removes the dead claims first, by which it would notice")
 @pytest.mark.parametrize("cluster", ["none"], indirect=True)
 def test_a_new_driver_notices_that_a_slurmstepd_was_killed(sweep: Sweep) -> None:
     job = kill_step_of_trial(sweep, "detached")
@@ -494,7 +493,6 @@ def test_a_cancelled_array_of_shared_trials_is_left_to_the_next_run(sweep: Sweep
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="trials whose end was written down as cancelled are not counted")
 @pytest.mark.parametrize("fresh", [False, True])
 @pytest.mark.parametrize("cluster", ["none"], indirect=True)
 def test_a_driver_says_how_many_trials_a_cancelled_array_has_left(sweep: Sweep, fresh: bool) -> None:

@@ -30,6 +30,8 @@ SETTLING_SECONDS = 3.0
 """How long an end must have been seen before it is believed: events may reach this machine later than Slurm's word."""
 GONE_SECONDS = 20.0
 """How long a process must be gone before that counts although Slurm calls its job running."""
+UNCLAIMED_SECONDS = 90.0
+"""The same where its claim is gone too: a network file system may show a new claim only after a minute."""
 MISSING_SECONDS = 3.0
 """How long a task must be unknown to the queue before that means anything."""
 Event = dict[str, Any]
@@ -211,17 +213,20 @@ class Fleet:
                 self._finish(task, "vanished", self.message)
 
     def _running(self, task: Task, queued: QueuedTask, controller: Controller) -> None:
-        """A job may run on for Slurm when its process and its slurmstepd have been killed: end it here and there."""
+        """A job may run on for Slurm when its process and its slurmstepd have been killed: end it here and there.
+
+        A process that is at a trial holds it; what holds it no more is gone, whoever has removed its claim.
+        """
         holder = self._claims.holder(task.trial) if task.trial else None
         mine = holder is not None and (holder.place.job, holder.place.restart) == (
             task.place.get("job"),
             task.place.get("restart"),
         )
-        if holder is None or not mine or not self._claims.is_dead(holder):
+        if not task.trial or (holder is not None and mine and not self._claims.is_dead(holder)):
             task.gone_since = None
             return
         task.gone_since = task.gone_since or self._clock()
-        if self._clock() - task.gone_since >= GONE_SECONDS:
+        if self._clock() - task.gone_since >= (GONE_SECONDS if mine else UNCLAIMED_SECONDS):
             with contextlib.suppress(NoAnswer):
                 controller.cancel([f"{queued.job}_{queued.index}"])
             self._finish(task, "killed", f"its process is gone, although Slurm calls its job {queued.state}")

@@ -23,6 +23,7 @@ from harness.execution.slurm.fleet import (
     GONE_SECONDS,
     MISSING_SECONDS,
     SETTLING_SECONDS,
+    UNCLAIMED_SECONDS,
     Fleet,
     look_at,
     settle,
@@ -491,7 +492,16 @@ def test_a_process_of_an_earlier_run_that_is_gone_says_nothing_of_this_one(store
     here, _ = with_a_holder(store, clock, **DEAD_HERE)
     here.task(0).begin(restart=1)
     here.task(0).start("trial0", "a2")
-    assert watched(here, "RUNNING", 10 * GONE_SECONDS) == {}
+    # Nobody has told its claim yet: a network file system may take a while.
+    assert watched(here, "RUNNING", UNCLAIMED_SECONDS - 5) == {}
+
+
+def test_a_task_whose_claim_somebody_has_cleared_away_is_gone_too(store: Store, clock: Clock) -> None:
+    here, mine = with_a_holder(store, clock, **DEAD_HERE)
+    mine.clear_dead()
+    assert mine.holder("trial0") is None
+    assert watched(here, "RUNNING", UNCLAIMED_SECONDS - 5) == {}
+    assert watched(here, "RUNNING", 10) == {0: "killed"}
 
 
 @pytest.mark.parametrize("state", ["SUSPENDED", "STOPPED"])
