@@ -128,7 +128,7 @@ def test_a_sweep_with_tuning_and_looks_ends_as_the_local_one_attached_and_detach
     assert claims(place, spec, "attached") == claims(place, spec, "local") == claims(place, spec, "detached")
     page = (place.folder / "site-attached" / "index.html").read_text()
     assert f"Slurm job {json.loads(arrays(place, 'attached')[0].with_name('job.json').read_text())['job']}" in page
-    assert place.harness("verify", "--store", "attached", "--out", "site-attached").status == 0
+    assert place.harness("verify", "site-attached", "--store", "attached").status == 0
     # What a detached sweep has done needs no driver: there is nothing left to run.
     again = place.harness(*there, "--store", "detached", environment=cluster.environment)
     assert again.status == 0 and len(arrays(place, "detached")) == 2
