@@ -1,5 +1,5 @@
 # Every target works as the first command of a fresh clone: it makes .venv, installs, and goes.
-# Variables: PROFILE, EXECUTOR, JOBS, DEVICE, STORE, OUT, PYTHON.
+# Variables: PROFILE, EXECUTOR, JOBS, DEVICE, STORE, OUT, PYTHON; TESTS for test-slow.
 
 PYTHON ?= python3
 EXECUTOR ?= local
@@ -75,7 +75,7 @@ test: $(VENV)/installed-test
 	@$(BIN)/python -m pytest --quiet --benchmark-disable --numprocesses 2 --dist loadfile
 
 test-slow: $(VENV)/installed-test
-	@$(BIN)/python -m pytest --quiet -m slow --numprocesses 4 --dist load
+	@$(BIN)/python -m pytest --quiet -m slow --numprocesses 3 --dist load --timeout 1800 $(TESTS)
 
 bench: $(VENV)/installed-test
 	@$(BIN)/python -m pytest --quiet tests/benchmarks --benchmark-only --benchmark-columns=median,iqr,rounds
