@@ -120,7 +120,7 @@ def test_a_sweep_with_tuning_and_looks_ends_as_the_local_one_attached_and_detach
         said = place.harness("status", spec, "--store", "detached", environment=cluster.environment).out
         return "look at 3 of at most 6" in said and "running" not in said and "waiting" not in said
 
-    cluster.wait_until(all_stages, 90, "the second stage, begun by a task of the first")
+    cluster.wait_until(all_stages, 200, "the second stage, begun by a task of the first")
     local = rows(place, spec, "local")
     # Six combinations on two tuning replicates; then three arms on three: one is best where all are matched.
     assert len(local) == 6 * 2 + 3 * 3
