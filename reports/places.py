@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from harness.execution.slurm.submission import submissions
 from harness.plan.design import Design
-from harness.plan.state import TrialState
+from harness.plan.state import TrialState, superseded
 from harness.store.attempt import Attempt
 from harness.store.store import Store
 
@@ -41,8 +41,7 @@ def interrupted(entries: Sequence[TrialState]) -> list[tuple[str, str, str, str]
     """Return trial, kind, message and place of every attempt that failed and after which its trial was run again."""
     rows = []
     for entry in entries:
-        superseded = entry.failures[:-1] if entry.status == "failed" else entry.failures
-        for found in superseded:
+        for found in superseded(entry.status, entry.failures):
             if (failure := found.attempt.failure) is not None:
                 rows.append((entry.trial.id, failure.kind, failure.message, place_text(found.attempt)))
     return rows

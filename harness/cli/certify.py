@@ -12,7 +12,7 @@ import click
 
 from harness.errors import UserError, listed, nearest
 from harness.execution.display import duration
-from harness.execution.driver import available_cpus
+from harness.execution.place import available_cpus
 from harness.plan.device import require_device, resolve_device
 from harness.store.certificates import (
     FEWEST_PAIRS,

@@ -14,10 +14,9 @@ from harness.execution.slurm.controller import Controller, NoAnswer
 from harness.execution.slurm.fleet import Fleet, settle, waiting_reasons
 from harness.execution.slurm.submission import Submission, submissions
 from harness.plan.design import Design
-from harness.plan.state import PlanProgress, predicted_seconds
+from harness.plan.state import PlanProgress, predicted_seconds, superseded
 from harness.store.store import Store
 
-IN_ORDER = ("finished", "not needed")
 STATUS_SECONDS = 5.0
 """How long one question to Slurm may take."""
 
@@ -41,13 +40,15 @@ class Arrays:
         known = {fleet.submission.token for fleet in self.fleets}
         everything = list(submissions(self.store, self.experiment))
         newest = everything[-1].run if everything else ""
-        self.over = [found for found in everything if found.run == newest and found.closed is not None]
-        over = {found.token for found in self.over}
+        self.over = []
         for found in everything:
             self.devices.setdefault(found.profile, set()).add(found.device)
-        for found in everything:
-            if found.closed is None and found.token not in known:
-                self.fleets.append(Fleet(found, self.store, claims))
+            if found.closed is None:
+                if found.token not in known:
+                    self.fleets.append(Fleet(found, self.store, claims))
+            elif found.run == newest:
+                self.over.append(found)
+        over = {found.token for found in self.over}
         self.fleets = [fleet for fleet in self.fleets if fleet.live and fleet.submission.token not in over]
 
     def look(self) -> None:
@@ -141,9 +142,11 @@ def ended_before(state: PlanProgress) -> str:
     """Return the kinds of failure, with their numbers, of attempts after which the trial was, or is, run again."""
     kinds: Counter[str] = Counter()
     for entry in state.states:
-        # The newest failure of a trial that failed is counted with the failed ones.
-        superseded = entry.failures[:-1] if entry.status == "failed" else entry.failures
-        kinds.update(found.attempt.failure.kind for found in superseded if found.attempt.failure is not None)
+        kinds.update(
+            found.attempt.failure.kind
+            for found in superseded(entry.status, entry.failures)
+            if found.attempt.failure is not None
+        )
     return _listed(kinds)
 
 

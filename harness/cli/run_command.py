@@ -66,7 +66,7 @@ def run_command(
     Claims(selection.store.claims_folder(selection.design.name), Place.here()).clear_dead()
     for sentence in selection.state.damaged:
         click.echo(f"damaged and ignored: {sentence}", err=True)
-    how = _How(executor, jobs, retry_failed, stale == "keep", cluster)
+    how = _How(executor, jobs, cluster)
     stages = Stages(selection, retry_failed, stale == "keep")
     wanted = stages.wanted()
     if not wanted:
@@ -91,8 +91,6 @@ def run_command(
 class _How:
     executor: Any
     jobs: int | None
-    retry_failed: bool
-    keep_stale: bool
     cluster: Cluster | None
 
 

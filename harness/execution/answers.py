@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Literal
 
-from harness.execution.orders import OrderedTrial
+from harness.execution.orders import Order, OrderedTrial
 from harness.store.attempt import DamagedAttempt, read_attempt
 from harness.store.endings import gives_up
 from harness.store.store import Store
@@ -30,3 +30,8 @@ def answer(store: Store, experiment: str, trial: OrderedTrial, code: str) -> Ans
             return "done"
         failures.append(attempt.failure.kind)
     return "failed" if gives_up(failures) else "open"
+
+
+def any_open(store: Store, order: Order) -> bool:
+    """Say whether anything is left to do for a trial of an order."""
+    return any(answer(store, order.experiment, trial, order.code) == "open" for trial in order.trials)

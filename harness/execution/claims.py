@@ -42,11 +42,10 @@ class Claim:
 
 @dataclass(frozen=True)
 class Held:
-    """A trial that this process holds: its own claim, and the first one of the chain."""
+    """A trial that this process holds: its own claim, and the id of the first one of the chain."""
 
     claim: Claim
     first: str
-    path: Path
 
 
 class Claims:
@@ -75,16 +74,15 @@ class Claims:
             chain = self._chain(trial)
             claim = Claim(uuid.uuid4().hex, trial, self._worker, self._heart, self.place)
             if not chain:
-                path = self._first_path(trial)
-                if self._link(path, claim):
-                    return Held(claim, claim.id, path)
+                if self._link(self._first_path(trial), claim):
+                    return Held(claim, claim.id)
                 continue
             if not self.is_dead(chain[-1]):
                 return None
             path = self._next_path(chain[-1])
             if self._link(path, claim):
                 if self._first_id(trial) == chain[0].id:
-                    return Held(claim, chain[0].id, path)
+                    return Held(claim, chain[0].id)
                 _remove(path)
         return None
 
@@ -121,7 +119,7 @@ class Claims:
         there, here = claim.place, self.place
         if there == NOWHERE:
             return True
-        if (there.boot, there.namespace) == (here.boot, here.namespace):
+        if here.sees(there):
             return not process_lives(there.pid, there.process_started)
         if claim.id in self._dead or (there.host == here.host and there.boot != here.boot):
             return True
@@ -158,6 +156,10 @@ class Claims:
         for path in followers:
             # A successor of a claim that is gone: whoever linked it withdrew, or died before it could.
             if path.stem not in chained:
+                _remove(path)
+        for path in self.folder.glob(f"{TEMPORARY}*"):
+            # Of a process killed before it could link its claim; one that lives and misses the file writes it again.
+            if (unlinked := _read(path)) is not None and self.is_dead(unlinked):
                 _remove(path)
         remove_silent(self.folder, {claim.heart for claim in self.all()})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from harness.errors import UserError
-from harness.execution.ends import Unfinished, record_end
+from harness.execution.ends import Unfinished, overdue, record_end
 from harness.execution.sweep import Sweep, SweepWorker, note, review, wait_for
 from harness.store.attempt import Failure
 
@@ -65,5 +65,4 @@ def end_overdue(sweep: Sweep) -> None:
             worker.job.stop()
             wait_for([worker])
             sweep.workers.remove(worker)
-            message = f"took longer than the {sweep.design.resources.minutes:g} minutes that its resources allow"
-            _record(sweep, worker, Failure("time limit", "time limit", message, worker.job.output()))
+            _record(sweep, worker, overdue(sweep.design.resources.minutes, worker.job.output()))

@@ -20,7 +20,7 @@ from harness.execution.deaths import bury, end_overdue
 from harness.execution.display import Display, Tally
 from harness.execution.launchers import Launcher, LocalLauncher
 from harness.execution.orders import EventReader, EventWriter, Order, OrderedTrial, ProcessName
-from harness.execution.place import Place
+from harness.execution.place import Place, available_cpus
 from harness.execution.sweep import Outcome, Sweep, SweepWorker, collect, review, stop
 from harness.execution.worker import execute
 from harness.plan.design import Design
@@ -37,14 +37,6 @@ FRUITLESS = 3
 """How many passes of a single worker may settle nothing before it is given up."""
 ELSEWHERE_SECONDS = 0.5
 """How often the driver looks at trials that another driver is at."""
-
-
-def available_cpus() -> int:
-    """Return the number of CPUs that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
 
 
 def worker_count(design: Design, jobs: int | None, trials: int) -> int:

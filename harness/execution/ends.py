@@ -26,6 +26,13 @@ class Unfinished:
     place: Mapping[str, Any]
 
 
+def overdue(minutes: float, output: str = "") -> Failure:
+    """Return how a trial ended that took longer than its resources allow."""
+    return Failure(
+        "time limit", "time limit", f"took longer than the {minutes:g} minutes that its resources allow", output
+    )
+
+
 def record_end(store: Store, experiment: str, run: str, code: str, unfinished: Unfinished, failure: Failure) -> None:
     """Write down how an unfinished trial ended; nothing happens where somebody else has done so.
 

@@ -67,6 +67,11 @@ class Order:
     trials: tuple[OrderedTrial, ...]
     dead_claims: tuple[str, ...] = ()
 
+    def share(self, index: int, tasks: int) -> slice:
+        """Return where the trials stand that are task ``index``'s own, of ``tasks``; with ``one_each`` it is one."""
+        start, end = (len(self.trials) * number // tasks for number in (index, index + 1))
+        return slice(start, end)
+
     def write(self, path: Path) -> None:
         write_json(path, asdict(self))
 

@@ -38,6 +38,10 @@ class Place:
         pid = os.getpid()
         return cls(socket.gethostname(), boot_id(), namespace(), pid, start_of(pid), *slurm_job())
 
+    def sees(self, other: Place) -> bool:
+        """Say whether process numbers mean the same there as here, so that its process can be looked for."""
+        return (self.boot, self.namespace) == (other.boot, other.namespace)
+
     def kept(self) -> dict[str, Any]:
         """Return what is kept with an attempt: the host, and the job where there is one."""
         job = {"job": self.job, "restart": self.restart, "cluster": self.cluster} if self.job else {}
@@ -53,6 +57,14 @@ def slurm_job(environment: Mapping[str, str] = os.environ) -> tuple[str, int, st
     if not job:
         return "", 0, ""
     return job, int(environment.get("SLURM_RESTART_COUNT") or 0), environment.get("SLURM_CLUSTER_NAME", "")
+
+
+def available_cpus() -> int:
+    """Return the number of CPUs that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
 
 
 @lru_cache(maxsize=1)

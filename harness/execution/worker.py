@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from harness.errors import UserError
 from harness.execution.alone import alone
-from harness.execution.answers import answer
+from harness.execution.answers import answer, any_open
 from harness.execution.claims import Claims, Held
 from harness.execution.guard import Guard, Interrupted
 from harness.execution.heartbeat import Heart
@@ -64,7 +64,7 @@ def execute(
         Interrupted: the guard has stopped the worker; the trial it was at is abandoned.
     """
     store = Store(Path(order.store))
-    if not any(answer(store, order.experiment, trial, order.code) == "open" for trial in order.trials):
+    if not any_open(store, order):
         # Nothing is loaded for nothing: tasks of an array may come when others have done it all.
         events.write("end")
         return

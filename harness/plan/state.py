@@ -189,6 +189,11 @@ def decide(attempts: Sequence[AnyFound], code: str) -> tuple[Status, AnyFound | 
     return ("stale", stale) if stale is not None else ("missing", None)
 
 
+def superseded(status: Status, failures: Sequence[AnyFound]) -> Sequence[AnyFound]:
+    """Return the failures after which a trial was, or is, run again; the newest of a failed trial counts for it."""
+    return failures[:-1] if status == "failed" else failures
+
+
 @overload
 def due(
     state: PlanState, *, retry_failed: bool, keep_stale: bool, replicates: int | None = None

@@ -136,7 +136,12 @@ class Store:
 
 def new_attempt_id(started: float) -> str:
     """Return a name that sorts by start and that nobody else will choose."""
+    return attempt_id(started, uuid.uuid4().hex[:8])
+
+
+def attempt_id(started: float, suffix: str) -> str:
+    """Return a name that sorts by start, in seconds since the epoch."""
     import time
 
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(started))
-    return f"{stamp}.{int(started % 1 * 1e6):06d}-{uuid.uuid4().hex[:8]}"
+    return f"{stamp}.{int(started % 1 * 1e6):06d}-{suffix}"

@@ -43,7 +43,7 @@ def adopt(submission: Submission, controller: Controller, here: Place) -> bool:
         NoAnswer: Slurm does not answer.
     """
     driver = submission.driver
-    same = (driver.boot, driver.namespace) == (here.boot, here.namespace)
+    same = here.sees(driver)
     deadline = time.monotonic() + (ON_ITS_WAY_SECONDS if same else OTHER_HOST_SECONDS)
     while not find_job(submission, controller):
         alive = same and process_lives(driver.pid, driver.process_started)

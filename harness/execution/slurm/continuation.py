@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-from harness.execution.answers import answer
+from harness.execution.answers import any_open
 from harness.execution.slurm.submission import Submission, submissions
 from harness.store.store import Store
 
@@ -26,29 +26,23 @@ def go_on(submission: Submission) -> None:
         return
     store = Store(submission.folder.parents[4])
     for other in submissions(store, submission.experiment):
-        if other.run == submission.run and _is_open(other, store):
+        if other.run == submission.run and any_open(store, other.order):
             return
     try:
         os.close(os.open(submission.folder.parents[1] / MARKER, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
     except FileExistsError:
         return
-    depth = int(os.environ.get(DEPTH) or 0)
     command = [sys.executable, "-m", "harness", *submission.then]
     print(f"harness: this stage is done; going on with: {' '.join(command[2:])}", file=sys.stderr, flush=True)
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         subprocess.run(
             command,
             cwd=submission.directory,
-            env={**os.environ, DEPTH: str(depth + 1)},
+            env={**os.environ, DEPTH: str(stages_begun() + 1)},
             stdin=subprocess.DEVNULL,
             timeout=SECONDS,
             check=False,
         )
-
-
-def _is_open(submission: Submission, store: Store) -> bool:
-    order = submission.order
-    return any(answer(store, order.experiment, trial, order.code) == "open" for trial in order.trials)
 
 
 def stages_begun() -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from harness.errors import UserError
-from harness.execution.answers import answer
+from harness.execution.answers import answer, any_open
 from harness.execution.display import Display
 from harness.execution.orders import EventReader, Order, OrderedTrial
 from harness.execution.slurm.adoption import adopt
@@ -126,7 +126,7 @@ class SlurmDriver:
             if adopt(submission, self._cluster.controller, self._sweep.claims.place):
                 self._add(submission)
         settle(self._fleets, self._cluster.controller)
-        self._look()
+        self._drop_ended_workers()
         # What ended before this run began, and how, is written down; the rest is followed.
         self._fleets = [fleet for fleet in self._fleets if fleet.live]
         self._adopted = {fleet.submission.token for fleet in self._fleets}
@@ -153,8 +153,7 @@ class SlurmDriver:
         """Return the trials that the live tasks of a submission will come to."""
         order = fleet.submission.order
         if order.one_each:
-            count = len(order.trials)
-            mine = {order.trials[task.index * count // len(fleet.tasks)].id for task in fleet.live}
+            mine = {trial.id for task in fleet.live for trial in fleet.submission.own_trials(task.index)}
         else:
             mine = set(fleet.submission.trials) if fleet.live else set()
         mine &= self._sweep.pending.keys()
@@ -247,6 +246,9 @@ class SlurmDriver:
         except NoAnswer as error:
             # Nothing is concluded from silence; a controller that restarts is back in a while.
             self._silent = str(error)
+        self._drop_ended_workers()
+
+    def _drop_ended_workers(self) -> None:
         over = {f"{fleet.submission.token}-{index}" for fleet in self._fleets for index in fleet.ends()}
         self._sweep.workers[:] = [worker for worker in self._sweep.workers if worker.name not in over]
 
@@ -274,11 +276,10 @@ class SlurmDriver:
 
     def _leave_cancelled(self, fleet: Fleet) -> None:
         """Leave the trials of tasks that somebody cancelled for the next run: that was meant."""
-        sweep, order = self._sweep, fleet.submission.order
+        sweep = self._sweep
         cancelled = [index for index, end in fleet.ends().items() if end == "cancelled"]
-        if order.one_each:
-            count = len(order.trials)
-            left = [order.trials[index * count // len(fleet.tasks)].id for index in cancelled]
+        if fleet.submission.order.one_each:
+            left = [trial.id for index in cancelled for trial in fleet.submission.own_trials(index)]
         elif not fleet.live and (fleet.submission.marked("cancelled") or 2 * len(cancelled) > len(fleet.tasks)):
             left = list(fleet.submission.trials)
         else:
@@ -289,8 +290,7 @@ class SlurmDriver:
 
     def _dismiss(self) -> None:
         """See off tasks that have nothing left to do: those that wait are taken out of the queue."""
-        sweep = self._sweep
-        idle = [fleet for fleet in self._fleets if fleet.live and (sweep.outcome.code_moved or not self._open(fleet))]
+        idle = [fleet for fleet in self._fleets if fleet.live and self._is_idle(fleet)]
         for fleet in idle:
             fleet.submission.mark("dismissed")
         try:
@@ -305,9 +305,8 @@ class SlurmDriver:
         except NoAnswer:
             return
 
-    def _open(self, fleet: Fleet) -> bool:
-        order = fleet.submission.order
-        return any(answer(self._sweep.store, order.experiment, trial, order.code) == "open" for trial in order.trials)
+    def _is_idle(self, fleet: Fleet) -> bool:
+        return self._sweep.outcome.code_moved or not any_open(self._sweep.store, fleet.submission.order)
 
     def _queue_note(self) -> str:
         if self._silent:

@@ -24,7 +24,7 @@ from harness.execution.slurm.states import UNKNOWN_SECONDS, State, state_called
 from harness.execution.slurm.submission import Submission
 from harness.store.attempt import Failure
 from harness.store.endings import ENDINGS, Kind
-from harness.store.store import Store
+from harness.store.store import Store, attempt_id
 
 SETTLING_SECONDS = 3.0
 """How long an end must have been seen before it is believed: events may reach this machine later than Slurm's word."""
@@ -283,7 +283,7 @@ class Fleet:
         """Write down how the trial of a task ended that never began; only where the trial is that task's alone."""
         order = self.submission.order
         if order.one_each:
-            trial = order.trials[task.index * len(order.trials) // len(self.tasks)]
+            (trial,) = self.submission.own_trials(task.index)
             if answer(self._store, order.experiment, trial, order.code) == "open":
                 task.trial, task.began = trial.id, self.submission.created
                 task.attempt = unbegun_id(self.submission, task.index)
@@ -310,9 +310,8 @@ class Fleet:
 
 def unbegun_id(submission: Submission, index: int) -> str:
     """Return the id of the attempt that stands for a task that never began: the same for all who write it down."""
-    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(submission.created))
     digest = hashlib.sha256(f"{submission.token} {index}".encode()).hexdigest()[:8]
-    return f"{stamp}.{int(submission.created % 1 * 1e6):06d}-{digest}"
+    return attempt_id(submission.created, digest)
 
 
 def look_at(fleets: list[Fleet], controller: Controller) -> None:

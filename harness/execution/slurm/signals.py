@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Literal
 
+from harness.execution.ends import overdue
 from harness.execution.guard import Guard, Interrupted
 from harness.store.attempt import Failure
 from harness.store.endings import Kind
@@ -108,8 +109,7 @@ class TaskGuard(Guard):
         # An interruption on the very way out has left this standing.
         self._inside = False
         if self._cause == "overdue":
-            message = f"took longer than the {self._trial_seconds / 60:g} minutes that its resources allow"
-            return Failure("time limit", "time limit", message)
+            return overdue(self._trial_seconds / 60)
         if self._cause == "suspended":
             return Failure("preempted", "preempted", "the job was suspended while the trial was timed; discarded whole")
         if self.stopping == "terminated":

@@ -96,6 +96,10 @@ class Submission:
         """The trials by id."""
         return {trial.id: trial for trial in self.order.trials}
 
+    def own_trials(self, index: int) -> tuple[OrderedTrial, ...]:
+        """Return the trials that are task ``index``'s own share."""
+        return self.order.trials[self.order.share(index, self.tasks)]
+
     @property
     def job(self) -> int | None:
         """The job's number; None where nobody has written it down."""

@@ -14,11 +14,11 @@ import time
 from pathlib import Path
 from typing import Literal
 
-from harness.execution.answers import answer
+from harness.execution.answers import any_open
 from harness.execution.guard import Interrupted
 from harness.execution.lifeline import end_with
 from harness.execution.orders import EventWriter, Order, ProcessName
-from harness.execution.place import Place
+from harness.execution.place import Place, available_cpus
 from harness.execution.slurm.continuation import go_on
 from harness.execution.slurm.controller import Controller, NoAnswer
 from harness.execution.slurm.signals import TaskGuard
@@ -58,7 +58,7 @@ def main(folder: str) -> int:
         order = own_share_first(submission.order, index, submission.tasks)
         with contextlib.suppress(Interrupted):
             execute(order, events, f"{submission.token}-{index}", guard=guard)
-        status = _leave(order, events, guard)
+        status = _leave(order, place, events, guard)
     if not guard.stopping:
         go_on(submission)
     return status
@@ -69,30 +69,27 @@ def own_share_first(order: Order, index: int, tasks: int) -> Order:
 
     Trials that need a fresh process are not shared: a task has one of them.
     """
-    start, end = (len(order.trials) * number // tasks for number in (index, index + 1))
-    trials = order.trials[start:end]
+    share = order.share(index, tasks)
+    trials = order.trials[share]
     if not order.one_each:
-        trials += order.trials[end:] + order.trials[:start]
-    threads = min(order.threads, len(os.sched_getaffinity(0)))
-    return dataclasses.replace(order, trials=trials, threads=threads)
+        trials += order.trials[share.stop :] + order.trials[: share.start]
+    return dataclasses.replace(order, trials=trials, threads=min(order.threads, available_cpus()))
 
 
-def _leave(order: Order, events: EventWriter, guard: TaskGuard) -> int:
+def _leave(order: Order, place: Place, events: EventWriter, guard: TaskGuard) -> int:
     """End, or go back into the queue where there is more to do."""
     if not guard.stopping:
         return 0
     if guard.stopping == "terminated":
         return TERMINATED
-    store = Store(Path(order.store))
-    if not any(answer(store, order.experiment, trial, order.code) == "open" for trial in order.trials):
+    if not any_open(Store(Path(order.store)), order):
         events.write("end")
         return 0
-    task = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     events.write("requeue", why=guard.stopping)
     try:
-        Controller(QUESTION_SECONDS).requeue(task)
+        Controller(QUESTION_SECONDS).requeue(place.job)
     except NoAnswer as error:
-        print(f"harness: {task} could not be put back into the queue: {error}", file=sys.stderr)
+        print(f"harness: {place.job} could not be put back into the queue: {error}", file=sys.stderr)
         return NOT_REQUEUED
     time.sleep(REQUEUE_SECONDS)
     return 0

@@ -512,13 +512,47 @@ def test_hearts_of_living_holders_are_not_cleared(tmp_path: Path, living: set[in
     assert sorted(os.listdir(tmp_path / "heartbeats")) == ["new", "used"]
 
 
-def test_half_written_claims_of_killed_processes_are_cleared(tmp_path: Path) -> None:
-    put(tmp_path, "other", Place.here())
-    leftover = tmp_path / ".tmp-of-a-killed-process"
-    leftover.write_text("{}")
-    os.utime(leftover, (0, 0))
-    Claims(tmp_path, Place.here()).clear_dead()
-    assert not leftover.exists()
+def test_claims_that_killed_processes_did_not_link_are_cleared(tmp_path: Path, living: set[int]) -> None:
+    """Of this machine at once; of another one, which may be about to link, after ten leases."""
+
+    def unlinked(name: str, content: str) -> Path:
+        path = tmp_path / f".tmp-{name}"
+        path.write_text(content)
+        return path
+
+    def claim(place: Place) -> str:
+        return json.dumps(asdict(Claim("id", TRIAL, "w", "", place)))
+
+    put(tmp_path, "other", replace(HERE, pid=2))
+    living.add(2)
+    half = unlinked("half", claim(HERE)[:40])
+    empty = unlinked("empty", "")
+    dead = unlinked("dead", claim(replace(HERE, pid=7)))
+    alive = unlinked("alive", claim(replace(HERE, pid=2)))
+    elsewhere = unlinked("elsewhere", claim(replace(HERE, host="elsewhere", boot="other")))
+    long_ago = unlinked("long ago", claim(replace(HERE, host="elsewhere", boot="other")))
+    os.utime(long_ago, (0, 0))
+    Claims(tmp_path, HERE).clear_dead()
+    assert not half.exists() and not empty.exists() and not dead.exists() and not long_ago.exists()
+    assert alive.exists() and elsewhere.exists()
+
+
+def test_a_claim_is_linked_although_its_draft_is_cleared_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another driver clears the folder between the first bytes of a draft and its link."""
+    written = Path.write_bytes
+
+    def write_half_and_wait(path: Path, data: bytes) -> int:
+        monkeypatch.setattr(Path, "write_bytes", written)
+        length = path.write_bytes(data[:10])
+        Claims(tmp_path, Place.here()).clear_dead()
+        assert not path.exists()
+        return length
+
+    tmp_path.joinpath(FOLLOWERS).mkdir()
+    monkeypatch.setattr(Path, "write_bytes", write_half_and_wait)
+    held = Claims(tmp_path, Place.here()).acquire(TRIAL)
+    assert held is not None and Claims(tmp_path, Place.here()).is_held(TRIAL)
+    assert files(tmp_path) == [f"{TRIAL}.json"]
 
 
 def test_a_successor_that_comes_while_the_folder_is_cleared_is_not_taken_for_an_orphan(
