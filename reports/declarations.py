@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from harness.spec.load import Experiment
 from harness.spec.models import Scalar
 from harness.spec.validation import validated
+from reports.cells import Better
 
 Reading = Literal["tuning", "matched", "best"]
 
@@ -38,6 +39,7 @@ class Column(_Strict):
     label: str
     unit: str = ""
     digits: int = Field(default=1, ge=0, le=8)
+    better: Better = Field(default="", description="which way is better")
     statistic: Literal["median", "mean"] = Field(
         default="median", description="over trials; a mean has Student's 95 % interval over replicates"
     )

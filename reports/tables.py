@@ -1,4 +1,4 @@
-"""Tables as data: typed cells that know their value, interval, unit and the trials they came from."""
+"""Tables that a spec declares, made from the records."""
 
 from __future__ import annotations
 
@@ -6,62 +6,13 @@ import itertools
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pandas
 
+from reports.cells import NOTHING, Cell, Heading, Table
 from reports.collect import Results
 from reports.declarations import Column, TableDeclaration, published_values
 from reports.means import by_replicate, chosen, mean_of
-
-NOTHING = "–"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One value. ``text`` stands for cells that are words; ``published`` marks the paper's own figures."""
-
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    unit: str = ""
-    digits: int = 1
-    text: str = ""
-    published: bool = False
-    approximate: bool = False
-    signed: bool = False
-    trials: tuple[str, ...] = ()
-
-    def shown(self) -> str:
-        """Return the cell as people read it; a dash where there is no finite value."""
-        if self.text:
-            return self.text
-        if self.value is None or not math.isfinite(self.value):
-            return NOTHING
-        interval = ""
-        if self.low is not None and self.high is not None and math.isfinite(self.low) and math.isfinite(self.high):
-            interval = f" [{self.low:,.{self.digits}f}, {self.high:,.{self.digits}f}]"
-        number = f"{self.value:{'+' if self.signed else ''},.{self.digits}f}"
-        return f"{'~' if self.approximate else ''}{number}{interval}"
-
-
-@dataclass(frozen=True)
-class Heading:
-    """A column's heading: label, unit, and whether the column holds the paper's own figures."""
-
-    label: str
-    unit: str = ""
-    published: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """A titled table."""
-
-    title: str
-    caption: str
-    headings: Sequence[Heading]
-    rows: Sequence[Sequence[Cell]]
 
 
 def build_table(declaration: TableDeclaration, results: Results) -> Table:
@@ -81,7 +32,7 @@ def build_table(declaration: TableDeclaration, results: Results) -> Table:
             _cell(column, chosen(records, dict(zip(factors, levels, strict=True))), records, factors[0])
             for levels in rows_of
         ]
-        blocks = [(Heading(column.label, column.unit), cells)]
+        blocks = [(Heading(column.label, column.unit, better=column.better), cells)]
         if column.published is not None:
             figures = published_values(column.published, results.design.experiment, factors[0])
             published = [_published(figures.get(", ".join(levels)), column) for levels in rows_of]

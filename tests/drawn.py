@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from reports.collect import Results
-from reports.pictures import draw
+from reports.pictures.declared import draw
 
 
 def axes_of(monkeypatch: pytest.MonkeyPatch, module: Any, results: Results, index: int) -> list[Any]:

@@ -20,7 +20,7 @@ from harness.store.store import Store
 from reports import charts, means
 from reports.collect import Results, collect
 from reports.declarations import EffectsPicture
-from reports.pictures import draw
+from reports.pictures.declared import draw
 from reports.tables import build_table
 
 TRIAL = """

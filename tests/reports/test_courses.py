@@ -17,7 +17,7 @@ from harness.store.store import Store
 from reports import charts, courses
 from reports.beside import companions
 from reports.collect import Results, collect
-from reports.pictures import draw
+from reports.pictures.declared import draw
 
 TRIAL = """
 from typing import Any

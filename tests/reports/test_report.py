@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 from support import Workplace
 
-from reports.tables import Cell
+from reports.cells import Cell
 
 SPEC = """
 experiment: timed

@@ -12,10 +12,10 @@ import numpy
 import pandas
 
 from harness.spec.models import Scalar, level_name
-from reports.canvas import canvas, legend_below
 from reports.collect import Results
 from reports.declarations import CurvesPicture, EffectsPicture, GridPicture, PublishedCurves
 from reports.means import Mean, by_replicate, chosen, mean_of
+from reports.pictures.canvas import canvas, legend_below
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,10 +12,7 @@ import pandas
 from harness.spec.claims import RatioClaim
 from harness.verdicts.evidence import kept_log_ratios
 from harness.verdicts.judgement import Judgement
-from reports.canvas import canvas, legend_below, to_svg, wrapped
-from reports.charts import draw_curves, draw_effects, draw_grid
 from reports.collect import Results
-from reports.courses import draw_course
 from reports.declarations import (
     BesidePublishedPicture,
     PictureDeclaration,
@@ -23,6 +20,9 @@ from reports.declarations import (
     StagesPicture,
     published_values,
 )
+from reports.pictures.canvas import canvas, legend_below, to_svg, wrapped
+from reports.pictures.charts import draw_curves, draw_effects, draw_grid
+from reports.pictures.courses import draw_course
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

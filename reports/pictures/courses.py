@@ -8,11 +8,11 @@ import pandas
 
 from harness.spec.models import level_name
 from harness.store.attempt import read_samples, sample_names
-from reports.canvas import canvas, legend_below
-from reports.charts import named
 from reports.collect import Results
 from reports.declarations import CoursePicture
 from reports.means import mean_of
+from reports.pictures.canvas import canvas, legend_below
+from reports.pictures.charts import named
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
