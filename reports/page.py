@@ -17,12 +17,13 @@ from harness.verdicts.rules import VERDICTS
 from harness.verdicts.saving import saved_by_looks
 from harness.verdicts.variance import stream_shares
 from reports.beside import companions
+from reports.cells import Table
 from reports.collect import Results
 from reports.explain import explanation, interval_text, not_stated, tuning_table
 from reports.manifest import CLAIMS, MANIFEST, PAGE, make_manifest
-from reports.pictures import Picture, draw
+from reports.pictures.declared import Picture, draw
 from reports.places import interrupted, place_text, places
-from reports.tables import Table, build_table
+from reports.tables import build_table
 
 TEMPLATES = Path(__file__).parent / "templates"
 
