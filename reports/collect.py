@@ -11,7 +11,6 @@ import pandas
 from harness.plan.design import Design, make_design
 from harness.plan.lock import deviations, underpowered_claims
 from harness.plan.state import PlanState, TrialState, state_of
-from harness.spec.find import all_experiments, find_experiment
 from harness.spec.load import Experiment
 from harness.store.store import Store
 from harness.store.table import long_table
@@ -38,6 +37,10 @@ class Results:
     @property
     def key(self) -> str:
         return f"{self.design.name}-{self.design.profile_name}"
+
+    @property
+    def has_records(self) -> bool:
+        return not self.table.empty
 
     @property
     def counted(self) -> list[TrialState]:
@@ -68,40 +71,26 @@ def collect(experiment: Experiment, profile: str | None, store: Store, device: s
     Raises:
         UserError: the spec cannot be used.
     """
-    design = make_design(experiment, profile, device=device)
-    state = state_of(design, store)
-    factors = [factor.name for factor in design.factors]
-    table = long_table(design.name, design.profile_name, factors, state.states)
-    digests = {e.counted.attempt.environment: None for e in state.states if e.counted and e.status == "done"}
-    environments = [store.environment(digest) for digest in digests if digest]
-    return Results(
-        design,
-        state,
-        declaration_of(experiment),
-        judge(state, store),
-        table,
-        environments,
-        deviations(state, store),
-        underpowered_claims(state, store),
-        task_ends(design, store),
-    )
+    return results_of(state_of(make_design(experiment, profile, device=device), store), store)
 
 
-def collect_all(specs: Sequence[str], profile: str | None, store: Store, device: str | None = None) -> list[Results]:
-    """Return the results of the named specs, or of every experiment and profile that has any.
+def results_of(state: PlanState, store: Store, *, judged: bool = True) -> Results:
+    """Return what a plan's state in a store comes to; ``judged`` is false where only the records are asked for.
 
     Raises:
-        UserError: a spec cannot be used.
+        UserError: the ``report`` key of the spec cannot be used.
     """
-    if specs:
-        return [collect(find_experiment(spec), profile, store, device) for spec in specs]
-    found = []
-    for experiment in all_experiments():
-        known = experiment.spec.profiles
-        for name in [profile] if profile else list(known):
-            if name not in known:
-                continue
-            results = collect(experiment, name, store, device)
-            if any(entry.counted for entry in results.state.states):
-                found.append(results)
-    return found
+    design = state.design
+    factors = [factor.name for factor in design.factors]
+    digests = {e.counted.attempt.environment: None for e in state.states if e.counted and e.status == "done"}
+    return Results(
+        design=design,
+        state=state,
+        declaration=declaration_of(design.experiment),
+        judgements=judge(state, store) if judged else (),
+        table=long_table(design.name, design.profile_name, factors, state.states),
+        environments=[store.environment(digest) for digest in digests if digest],
+        deviations=deviations(state, store) if judged else (),
+        underpowered=underpowered_claims(state, store) if judged else (),
+        task_ends=task_ends(design, store),
+    )

@@ -6,9 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from harness.errors import listed, nearest
+from harness.spec.claims import CrossingClaim
 from harness.spec.load import Experiment
-from harness.spec.models import Scalar
+from harness.spec.models import FunctionName, Scalar
 from harness.spec.validation import validated
+from harness.spec.yaml_source import Location
 from reports.cells import Better
 
 Reading = Literal["tuning", "matched", "best"]
@@ -117,6 +120,19 @@ class PublishedCurves(_Strict):
     values: dict[str, dict[str, float]] = Field(min_length=1)
 
 
+class Cloud(_Strict):
+    """Values of single items (templates, say) out of a table of raw samples, as a cloud of faint dots behind a curve.
+
+    They stand at the level ``at``. Each is moved by what its replicate's curve differs from the mean there: replicates
+    differ by more than items do.
+    """
+
+    table: str
+    metric: str
+    label: str
+    at: Scalar
+
+
 class CurvesPicture(_Chart):
     """The mean of a metric along a factor, a line for each level of ``by``; the paper's figures faintly behind."""
 
@@ -124,9 +140,22 @@ class CurvesPicture(_Chart):
     along: str
     by: str = ""
     logarithmic: bool = Field(default=False, description="the factor's levels are numbers, on a log scale")
+    joined: bool | None = Field(default=None, description="marks of a line; default: where the levels are numbers")
     across: tuple[Scalar, ...] = Field(default=(), description="levels of 'along' that are drawn as lines across")
     without: tuple[Scalar, ...] = Field(default=(), description="levels of 'along' that are not drawn")
     published: PublishedCurves | None = None
+    cloud: Cloud | None = None
+    crossing: str = Field(default="", description="the crossing claim whose place along the factor is marked")
+
+
+class BarsPicture(_Chart):
+    """The mean of a metric as bars, a group a level of ``along``, a bar a level of ``by``; the paper's bars behind."""
+
+    kind: Literal["bars"]
+    along: str
+    by: str
+    published: PublishedCurves | None = None
+    digits: int = Field(default=1, ge=0, le=8, description="of the number at the end of a bar")
 
 
 class EffectsPicture(_Chart):
@@ -139,6 +168,7 @@ class EffectsPicture(_Chart):
     along: str
     by: str = ""
     logarithmic: bool = False
+    joined: bool | None = Field(default=None, description="marks of a line; default: where the levels are numbers")
     treatment: dict[str, Scalar] = {}
     control: dict[str, Scalar] = {}
     controls: dict[str, dict[str, Scalar]] = Field(default={}, description="several controls, by label, a line each")
@@ -179,14 +209,64 @@ class CoursePicture(_Picture):
     reading: Reading = "matched"
 
 
+class LatencyPicture(_Picture):
+    """The distribution of the times of single requests by level: how many took at most so long, on a log axis.
+
+    They come from a table of raw samples as ``harness.measure`` keeps them; those of kept rounds are drawn.
+    """
+
+    kind: Literal["latency"]
+    rows: str
+    table: str = "latency"
+    quantity: str = "request"
+    of: str = Field(default="request", description="what it is the time of")
+
+
+class ScatterAxis(_Strict):
+    """One axis of a scatter: the metric, its label and unit, the paper's figures by level."""
+
+    metric: str
+    label: str
+    unit: str = ""
+    logarithmic: bool = False
+    low: str | None = Field(default=None, description="the metric that holds the lower end, where there is one trial")
+    high: str | None = Field(default=None, description="the metric that holds the upper end, where there is one trial")
+    published: PublishedColumn | None = None
+
+
+class ScatterPicture(_Picture):
+    """One metric against another, a mark a level; the paper's figures as hollow marks, joined to ours."""
+
+    kind: Literal["scatter"]
+    rows: str
+    x: ScatterAxis
+    y: ScatterAxis
+    reading: Reading = "matched"
+
+
+class FunctionPicture(_Picture):
+    """A figure by a function of the spec's author, found as the trial function is.
+
+    It is called with the results (``reports.collect.Results``) and returns a ``matplotlib.figure.Figure``, alone or
+    with a table of its numbers (``reports.cells.Table``), or None where there is nothing to draw.
+    """
+
+    kind: Literal["function"]
+    function: FunctionName
+
+
 PictureDeclaration = Annotated[
     StagesPicture
     | RoundRatiosPicture
     | BesidePublishedPicture
     | CurvesPicture
+    | BarsPicture
     | EffectsPicture
     | GridPicture
-    | CoursePicture,
+    | CoursePicture
+    | LatencyPicture
+    | ScatterPicture
+    | FunctionPicture,
     Field(discriminator="kind"),
 ]
 
@@ -206,7 +286,25 @@ def declaration_of(experiment: Experiment) -> ReportDeclaration:
     Raises:
         UserError: the ``report`` key of the spec cannot be used.
     """
-    return validated(ReportDeclaration, experiment.source, dict(experiment.spec.report), ("report",))
+    declaration = validated(ReportDeclaration, experiment.source, dict(experiment.spec.report), ("report",))
+    for place, picture in enumerate(declaration.pictures):
+        _check_names(picture, experiment, ("report", "pictures", place))
+    return declaration
+
+
+def _check_names(picture: PictureDeclaration, experiment: Experiment, at: Location) -> None:
+    """Refuse a picture of a factor that the spec does not have, or of a crossing that is none of its claims."""
+    factors = list(experiment.spec.factors)
+    for key in ("rows", "columns", "along", "by"):
+        name = getattr(picture, key, "")
+        if name and name not in factors:
+            known = nearest(name, factors) or f" (factors: {listed(factors)})"
+            raise experiment.source.error((*at, key), f"there is no factor '{name}'{known}")
+    crossing = getattr(picture, "crossing", "")
+    crossings = [c.claim.id for c in experiment.claims if isinstance(c.claim, CrossingClaim)]
+    if crossing and crossing not in crossings:
+        problem = f"'{crossing}' is no crossing claim of this experiment{nearest(crossing, crossings)}"
+        raise experiment.source.error((*at, "crossing"), problem)
 
 
 def published_values(column: PublishedColumn, experiment: Experiment, factor: str) -> dict[str, float]:

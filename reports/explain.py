@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness.plan.state import PlanState
 from harness.spec.claims import ClaimBase, OptimumClaim, RatioClaim
+from harness.spec.figures import Gate
 from harness.spec.load import Experiment
 from harness.verdicts.judgement import Judgement
 from harness.verdicts.questions import Band, Threshold, target
+from reports.parts import NotStated
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,11 @@ def _lines(j: Judgement) -> Iterator[tuple[str, str]]:
         size = f"a factor of {j.mde:.3g}" if isinstance(j.claim, RatioClaim) else f"{j.mde:.3g} {j.claim.unit}".rstrip()
         yield "Smallest effect found", f"{size} from the threshold, in 80 of 100 cases"
     if j.needed is not None and j.units is not None:
+        planned = j.claim.planning.effect if j.claim.planning is not None else None
+        if_so = "what it seems" if planned is None else f"{planned:g} {j.claim.unit}".rstrip() + ", as planned for"
         yield (
             "What would decide",
-            f"{j.needed} units of analysis, where there are {j.units}, if the effect is what it seems",
+            f"{j.needed} units of analysis, where there are {j.units}, if the effect is {if_so}",
         )
     if (expected := j.expected_repetition) is not None:
         yield "A repetition of the original", f"would fall in {interval_text(expected)} in 95 of 100 cases"
@@ -70,6 +74,7 @@ def _lines(j: Judgement) -> Iterator[tuple[str, str]]:
         yield "Worst case", f"if what was lost had been as bad or as good as any: {interval_text(j.bounds)}"
     yield "Sensitivity", "; ".join(f"{c.varied}: {'changes to ' if c.changes else ''}{c.found}" for c in j.sensitivity)
     yield "A/A certificate", j.certificate
+    yield from (("Gate, checked before anything is compared", gate_text(gate)) for gate in j.claim.gates)
 
 
 def _percent(confidence: float) -> str:
@@ -108,31 +113,33 @@ def rule_text(claim: ClaimBase) -> str:
     return f"the whole interval lies within {region.low:.4g} to {region.high:.4g} {claim.unit}".rstrip()
 
 
-@dataclass(frozen=True)
-class NotStated:
-    """What one paper leaves out: of its protocol, and of single figures."""
+def gate_text(gate: Gate) -> str:
+    """Return what a gate asks, and why, in words."""
+    if gate.equal:
+        asked = "is the same in all arms"
+    elif gate.value is not None:
+        asked = f"is {gate.value:g}"
+    else:
+        bounds = (("at least", gate.at_least), ("at most", gate.at_most))
+        asked = "is " + " and ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
+    tolerance = f", within {100 * gate.relative:g} %" if gate.relative else ""
+    tolerance += f", within {gate.absolute:g}" if gate.absolute else ""
+    return f"{gate.metric} {asked}{tolerance}: {gate.reason}"
 
-    paper: str
-    protocol: tuple[str, ...]
-    figures: tuple[str, ...]
-    count: int
 
-
-def not_stated(experiments: Sequence[Experiment]) -> list[NotStated]:
-    """Return, by paper, what is not stated: a counted answer."""
-    protocol: dict[str, dict[str, None]] = {}
+def not_stated(experiment: Experiment) -> list[NotStated]:
+    """Return, by paper, what an experiment's papers do not state."""
     figures: dict[str, dict[str, None]] = {}
-    for experiment in experiments:
-        for registered in experiment.claims:
-            claim = registered.claim
-            protocol.setdefault(claim.paper, {}).update(dict.fromkeys(experiment.not_stated))
-            if claim.published is not None and (missing := claim.published.left_out()):
-                text = f"{claim.published.locator}: {' and '.join(missing)} ({claim.id})"
-                figures.setdefault(claim.paper, {})[text] = None
+    for registered in experiment.claims:
+        claim = registered.claim
+        found = figures.setdefault(claim.paper, {})
+        if claim.published is not None and (missing := claim.published.left_out()):
+            found[f"{claim.published.locator}: {' and '.join(missing)} ({claim.id})"] = None
+    known = tuple(experiment.not_stated)
     return [
-        NotStated(paper, tuple(found), tuple(figures.get(paper, {})), len(found) + len(figures.get(paper, {})))
-        for paper, found in protocol.items()
-        if found or figures.get(paper)
+        NotStated(paper=paper, protocol=known, figures=tuple(found))
+        for paper, found in figures.items()
+        if known or found
     ]
 
 

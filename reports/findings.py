@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["bytes", "deleted", "edited", "trial", "declared", "claim", "page", "picture"]
+Kind = Literal["bytes", "deleted", "edited", "trial", "declared", "claim", "tables", "page", "picture"]
 
-ORDER: tuple[Kind, ...] = ("bytes", "deleted", "edited", "trial", "declared", "claim", "page", "picture")
+ORDER: tuple[Kind, ...] = ("bytes", "deleted", "edited", "trial", "declared", "claim", "tables", "page", "picture")
 """What the numbers rest on, what was done to the report's files, which trials count now, then what comes out of it."""
 
 SHOWN = 10
@@ -21,6 +21,7 @@ NAMES: dict[Kind, str] = {
     "trial": "trials",
     "declared": "declared figures of claims",
     "claim": "figures of claims",
+    "tables": "tables in tables.zip",
     "page": "places on the page",
     "picture": "pictures",
 }

@@ -6,56 +6,40 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from harness.errors import UserError
 from harness.plan.code import fingerprint
 from harness.spec.find import experiment_folder, spec_paths
 from harness.spec.load import Experiment
 from harness.store.atomic import COMPLETE
-from reports.collect import Results
+from reports.parts import CountedAttempt, Part, ReportedResults
+
+if TYPE_CHECKING:
+    from reports.collect import Results
 
 FORMAT: Literal[1] = 1
 MANIFEST = "manifest.json"
 PAGE = "index.html"
 CLAIMS = "claims.json"
+TABLES = "tables.zip"
 
 LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib", "seaborn")
 """Those that the numbers and pictures of a report depend on."""
 
-TEMPLATE = Path(__file__).parent / "templates" / "page.html"
+TEMPLATES = Path(__file__).parent / "templates"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class ComparedResults(Part):
+    """What a report shows of another store beside its own: what it calls that store, and the results."""
+
+    name: str
+    results: tuple[ReportedResults, ...]
 
 
-class CountedAttempt(_Strict):
-    """The attempt that counted for a trial; ``complete`` is the SHA-256 of its marker."""
-
-    attempt: str
-    status: Literal["done", "failed"]
-    complete: str
-
-
-class ReportedResults(_Strict):
-    """One experiment under one profile: what to ask for to get it again, and the attempts that it rested on.
-
-    ``spec`` is a name or a path, ``sources`` the SHA-256 of the spec and claims files. Paths are relative to the folder
-    in which the report was made, where they lie under it; files of the project have the same name anywhere.
-    """
-
-    spec: str
-    experiment: str
-    profile: str
-    device: str
-    sources: dict[str, str]
-    trials: dict[str, CountedAttempt]
-
-
-class Manifest(_Strict):
+class Manifest(Part):
     """What a report was made of.
 
     ``made`` is in seconds since the epoch; ``files`` are the SHA-256 of the report's own files; ``libraries`` are
@@ -65,21 +49,21 @@ class Manifest(_Strict):
     format: Literal[1]
     made: float = Field(ge=0, lt=1e11)
     results: tuple[ReportedResults, ...]
+    compared: ComparedResults | None = None
     files: dict[str, str]
     libraries: dict[str, str | None]
     code: str
 
 
-def make_manifest(all_results: Sequence[Results], made: float, files: Mapping[str, bytes]) -> Manifest:
-    """Return the manifest of a report whose own files are ``files``, by name.
-
-    Raises:
-        OSError: an attempt was taken away meanwhile.
-    """
+def make_manifest(
+    results: Sequence[ReportedResults], compared: ComparedResults | None, made: float, files: Mapping[str, bytes]
+) -> Manifest:
+    """Return the manifest of a report whose own files are ``files``, by name."""
     return Manifest(
         format=FORMAT,
         made=made,
-        results=tuple(_reported(results) for results in all_results),
+        results=tuple(results),
+        compared=compared,
         files={name: digest(data) for name, data in files.items()},
         libraries=library_versions(),
         code=report_code(),
@@ -132,9 +116,10 @@ def library_versions() -> dict[str, str | None]:
 
 
 def report_code() -> str:
-    """Return the fingerprint of the code that turns stored attempts into a report, its template included."""
+    """Return the fingerprint of the code that turns stored attempts into a report, its templates included."""
     modules = fingerprint("reports.page:render").digest
-    return digest(f"{modules} {digest(TEMPLATE.read_bytes())}".encode())[:16]
+    templates = [f"{path.name} {digest(path.read_bytes())}" for path in sorted(TEMPLATES.iterdir()) if path.is_file()]
+    return digest(" ".join([modules, *templates]).encode())[:16]
 
 
 def source_hashes(experiment: Experiment) -> dict[str, str]:
@@ -144,7 +129,12 @@ def source_hashes(experiment: Experiment) -> dict[str, str]:
     return {_source_name(path): digest(path.read_bytes()) for path in paths}
 
 
-def _reported(results: Results) -> ReportedResults:
+def reported(results: Results) -> ReportedResults:
+    """Return what the manifest says of one experiment under one profile.
+
+    Raises:
+        OSError: an attempt was taken away meanwhile.
+    """
     trials = {}
     for entry in results.state.states:
         if entry.counted is not None and entry.status in ("done", "failed"):
@@ -156,7 +146,7 @@ def _reported(results: Results) -> ReportedResults:
             )
     design = results.design
     return ReportedResults(
-        spec=_asked_for(design.experiment),
+        spec=asked_for(design.experiment),
         experiment=design.name,
         profile=design.profile_name,
         device=design.device,
@@ -165,7 +155,7 @@ def _reported(results: Results) -> ReportedResults:
     )
 
 
-def _asked_for(experiment: Experiment) -> str:
+def asked_for(experiment: Experiment) -> str:
     """Return what finds an experiment again: its name, or the path of its file where no name leads there."""
     path = experiment.source.path.resolve()
     if path in [known.resolve() for known in spec_paths()]:

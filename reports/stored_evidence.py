@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from harness.plan.state import TrialState
@@ -11,21 +11,22 @@ from harness.store.attempt import check_files
 from harness.store.store import Store
 from reports.collect import Results
 from reports.findings import Finding
-from reports.manifest import CountedAttempt, Manifest, ReportedResults, digest
+from reports.manifest import digest
+from reports.parts import CountedAttempt, ReportedResults
 
 
-def counted_attempts(manifest: Manifest) -> dict[str, CountedAttempt]:
+def counted_attempts(results: Sequence[ReportedResults]) -> dict[str, CountedAttempt]:
     """Return the attempts that a report counts, each once, by their folder relative to the store."""
     return {
         _name(entry.experiment, trial, counted.attempt): counted
-        for entry in manifest.results
+        for entry in results
         for trial, counted in entry.trials.items()
     }
 
 
-def check_attempts(manifest: Manifest, store: Store) -> Iterator[Finding]:
+def check_attempts(counted: Mapping[str, CountedAttempt], store: Store) -> Iterator[Finding]:
     """Hash every file of every counted attempt against its marker, and the marker against the manifest."""
-    for name, counted in counted_attempts(manifest).items():
+    for name, attempt in counted.items():
         folder = store.root / name
         if not folder.is_dir():
             yield Finding("deleted", f"{name}: the attempt is deleted, and the report counts it", name)
@@ -34,7 +35,7 @@ def check_attempts(manifest: Manifest, store: Store) -> Iterator[Finding]:
         for sentence in sentences:
             yield Finding("bytes", _short(sentence, store), name)
         marker = _read(folder / COMPLETE)
-        if marker is not None and digest(marker) != counted.complete:
+        if marker is not None and digest(marker) != attempt.complete:
             why = "" if sentences else ": files of the attempt were changed and their hashes written anew"
             yield Finding("bytes", f"{name}/{COMPLETE}: is not the one that the report was made from{why}", name)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import pandas
 
+from harness.spec.models import level_name
 from reports.cells import NOTHING, Cell, Heading, Table
 from reports.collect import Results
 from reports.declarations import Column, TableDeclaration, published_values
@@ -22,16 +23,15 @@ def build_table(declaration: TableDeclaration, results: Results) -> Table:
     """
     records = results.records(declaration.reading)
     factors = declaration.factors
-    rows_of = _rows(records, factors, results)
+    by_levels = _by_levels(records, factors)
+    rows_of = _rows(by_levels, factors, results)
     labels = [", ".join(map(results.label, levels, factors)) for levels in rows_of]
     rows = [[Cell(text=label)] for label in labels]
     last = [Cell(text="median difference")]
     headings = [Heading(", ".join(factor.replace("_", " ") for factor in factors))]
     for column in declaration.columns:
-        cells = [
-            _cell(column, chosen(records, dict(zip(factors, levels, strict=True))), records, factors[0])
-            for levels in rows_of
-        ]
+        reference = _reference(column, records, factors[0])
+        cells = [_cell(column, by_levels.get(levels, records.iloc[:0]), reference) for levels in rows_of]
         blocks = [(Heading(column.label, column.unit, better=column.better), cells)]
         if column.published is not None:
             figures = published_values(column.published, results.design.experiment, factors[0])
@@ -52,12 +52,18 @@ def build_table(declaration: TableDeclaration, results: Results) -> Table:
     return Table(declaration.title, declaration.caption, headings, rows)
 
 
-def _rows(records: pandas.DataFrame, factors: Sequence[str], results: Results) -> list[tuple[str, ...]]:
+def _by_levels(records: pandas.DataFrame, factors: Sequence[str]) -> dict[tuple[str, ...], pandas.DataFrame]:
+    """Return the records at each combination of levels, by the levels' names; none where a factor is missing."""
+    if records.empty or not set(factors) <= set(records):
+        return {}
+    names = [records[factor].map(level_name) for factor in factors]
+    return {tuple(map(str, levels)): own for levels, own in records.groupby(names, sort=False)}
+
+
+def _rows(found: Container[tuple[str, ...]], factors: Sequence[str], results: Results) -> list[tuple[str, ...]]:
     """Return the levels of one factor in the spec's order, or the combinations of several that have records."""
     combinations = list(itertools.product(*(results.levels(factor) for factor in factors)))
-    if len(factors) == 1:
-        return combinations
-    return [levels for levels in combinations if not chosen(records, dict(zip(factors, levels, strict=True))).empty]
+    return combinations if len(factors) == 1 else [levels for levels in combinations if levels in found]
 
 
 def _published(figure: float | None, column: Column) -> Cell:
@@ -76,7 +82,14 @@ def _difference(ours: Cell, theirs: Cell) -> Cell:
     return Cell(100 * (ours.value / theirs.value - 1), unit="%", digits=1, signed=True, trials=ours.trials)
 
 
-def _cell(column: Column, own: pandas.DataFrame, table: pandas.DataFrame, factor: str) -> Cell:
+def _reference(column: Column, records: pandas.DataFrame, factor: str) -> float | None:
+    """Return what a column's figures are multiples of; None where it shows them as they are, or there is nothing."""
+    if column.ratio_to is None:
+        return None
+    return _median(chosen(records, {factor: column.ratio_to}), column.metric)
+
+
+def _cell(column: Column, own: pandas.DataFrame, reference: float | None) -> Cell:
     value = _median(own, column.metric)
     if value is not None and column.statistic == "mean":
         return _mean(column, own)
@@ -86,7 +99,6 @@ def _cell(column: Column, own: pandas.DataFrame, table: pandas.DataFrame, factor
     low = _median(own, column.low) if column.low else None
     high = _median(own, column.high) if column.high else None
     if column.ratio_to is not None:
-        reference = _median(chosen(table, {factor: column.ratio_to}), column.metric)
         if not reference:
             return Cell(text=NOTHING)
         value, low, high = value / reference, None, None

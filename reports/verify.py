@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from harness.errors import UserError
 from harness.spec.find import find_experiment
 from harness.store.store import Store
+from reports.bundle import bundle_differences
 from reports.claim_differences import claim_differences
 from reports.collect import Results, collect
 from reports.findings import Finding, ordered
@@ -18,16 +19,19 @@ from reports.manifest import (
     CLAIMS,
     MANIFEST,
     PAGE,
+    TABLES,
     Manifest,
-    ReportedResults,
     digest,
     library_versions,
     read_manifest,
     report_code,
     source_hashes,
 )
-from reports.page import claim_rows, render
+from reports.page import render
 from reports.page_differences import blocks_of, count_cells, page_differences
+from reports.parts import ReportedResults
+from reports.section import make_section
+from reports.site import Other, claim_rows, table_files
 from reports.stored_evidence import check_attempts, check_trials, counted_attempts
 
 
@@ -52,27 +56,38 @@ class _Recomputed:
     """A report as it comes out now."""
 
     results: tuple[Results, ...]
+    others: tuple[Results, ...]
     rows: Sequence[dict[str, Any]]
+    tables: Mapping[str, bytes]
     page: str
 
 
-def verify(site: Path, store: Store) -> Verification:
-    """Make the report in a folder again from a store, and compare.
+def verify(site: Path, store: Store, other: Store | None = None) -> Verification:
+    """Make the report in a folder again from a store, and compare; ``other`` is the store it was compared with.
 
     Raises:
         UserError: there is no report or no store, the manifest cannot be read, or a spec that it names is gone.
     """
     manifest = read_manifest(site)
-    counted = counted_attempts(manifest)
-    if counted and not store.root.is_dir():
+    compared = manifest.compared
+    if compared is not None and other is None:
         raise UserError(
-            f"{store.root}: there is no such store; name the one that the report was made from with --store"
+            f"{site}: the report shows another store, '{compared.name}', beside its own; name it with --compare"
         )
-    findings = list(check_attempts(manifest, store))
-    files = {name: _read(site / name) for name in (PAGE, CLAIMS)}
+    counted = counted_attempts(manifest.results)
+    counted_there = counted_attempts(compared.results) if compared else {}
+    for needed, where, option in ((counted, store, "--store"), (counted_there, other, "--compare")):
+        if needed and where is not None and not where.root.is_dir():
+            raise UserError(
+                f"{where.root}: there is no such store; name the one that the report was made from with {option}"
+            )
+    findings = list(check_attempts(counted, store))
+    if other is not None:
+        findings += check_attempts(counted_there, other)
+    files = {name: _read(site / name) for name in (PAGE, CLAIMS, TABLES)}
     findings += _own_files(manifest, files)
     try:
-        now = _recomputed(manifest, site, store)
+        now = _recomputed(manifest, site, store, other)
     except UserError:
         raise
     except Exception as error:
@@ -80,23 +95,34 @@ def verify(site: Path, store: Store) -> Verification:
         if not findings:
             raise
         findings.append(Finding("claim", f"what the store holds cannot be judged any more: {error!r}"))
-        return Verification(ordered(findings), (), 0, 0, 0, len(counted))
+        return Verification(ordered(findings), (), 0, 0, 0, len(counted) + len(counted_there))
     blamed = {finding.attempt for finding in findings}
     for reported, results in zip(manifest.results, now.results, strict=True):
         findings += check_trials(reported, results, store, blamed)
+    if compared is not None and other is not None:
+        for reported, results in zip(compared.results, now.others, strict=True):
+            findings += check_trials(reported, results, other, blamed)
     findings += _claims(files[CLAIMS], now.rows)
+    findings += _tables(files[TABLES], now.tables)
     pictures, places = _page(files[PAGE], now.page)
     as_it_was_made = _is_as_written(manifest, PAGE, files[PAGE])
     unchecked = len(pictures) if as_it_was_made and manifest.libraries != library_versions() else 0
     findings += places if unchecked else [*places, *pictures]
     cells = count_cells(blocks_of(now.page))
     notes = tuple(_notes(manifest, now.results)) if findings or unchecked else ()
-    return Verification(ordered(findings), notes, unchecked, len(now.rows), cells, len(counted))
+    return Verification(ordered(findings), notes, unchecked, len(now.rows), cells, len(counted) + len(counted_there))
 
 
-def _recomputed(manifest: Manifest, site: Path, store: Store) -> _Recomputed:
+def _recomputed(manifest: Manifest, site: Path, store: Store, other: Store | None) -> _Recomputed:
     results = tuple(_collected(reported, site, store) for reported in manifest.results)
-    return _Recomputed(results, claim_rows(results), render(results, manifest.made))
+    sections = [make_section(found) for found in results]
+    others: tuple[Results, ...] = ()
+    beside = None
+    if manifest.compared is not None and other is not None:
+        others = tuple(_collected(reported, site, other) for reported in manifest.compared.results)
+        beside = Other(manifest.compared.name, [make_section(found) for found in others])
+    page = render(sections, beside, manifest.made)
+    return _Recomputed(results, others, claim_rows(sections), table_files(sections), page)
 
 
 def _collected(reported: ReportedResults, site: Path, store: Store) -> Results:
@@ -128,6 +154,11 @@ def _claims(data: bytes | None, rows: Sequence[dict[str, Any]]) -> Iterator[Find
         return
     for difference in claim_differences(stands, rows):
         yield Finding("declared" if difference.declared else "claim", difference.sentence)
+
+
+def _tables(data: bytes | None, recomputed: Mapping[str, bytes]) -> Iterator[Finding]:
+    if data is not None:
+        yield from (Finding("tables", sentence) for sentence in bundle_differences(data, recomputed))
 
 
 def _page(data: bytes | None, recomputed: str) -> tuple[list[Finding], list[Finding]]:

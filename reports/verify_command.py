@@ -18,7 +18,8 @@ DIFFERENT = 4
 @click.command("verify")
 @click.argument("site", default="site", metavar="[SITE]")
 @click.option("--store", metavar="DIR", help="Where results live (or HARNESS_STORE; default: results).")
-def verify_command(site: str, store: str | None) -> int:
+@click.option("--compare", metavar="STORE", help="The other store, where the report shows two side by side.")
+def verify_command(site: str, store: str | None, compare: str | None) -> int:
     """Make the report in SITE (default: site) again from the stored raw samples, and name each difference.
 
     Every file of every attempt that counts is hashed; every claim, cell and picture is recomputed. Nothing is written.
@@ -27,7 +28,7 @@ def verify_command(site: str, store: str | None) -> int:
     from harness.store.store import Store
     from reports.verify import verify
 
-    verification = verify(Path(site), Store.at(store))
+    verification = verify(Path(site), Store.at(store), Store(Path(compare)) if compare else None)
     for line in lines(verification):
         click.echo(line)
     return DIFFERENT if verification.findings else 0

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-from matplotlib.figure import Figure
-
+from reports.cells import Table
 from reports.collect import Results
-from reports.pictures.declared import draw
+from reports.declarations import PictureDeclaration
+from reports.pictures.declared import KINDS, draw
+from reports.pictures.picture import Drawing
 
 
-def axes_of(monkeypatch: pytest.MonkeyPatch, module: Any, results: Results, index: int) -> list[Any]:
-    """Draw a declared picture, and return the axes that it was drawn on by a module of reports."""
-    seen: list[Figure] = []
-    keep = module.canvas
-
-    def canvas(*arguments: Any, **options: Any) -> Any:
-        figure, axes = keep(*arguments, **options)
-        seen.append(figure)
-        return figure, axes
-
-    monkeypatch.setattr(module, "canvas", canvas)
-    picture = draw(results.declaration.pictures[index], results)
+def drawing_of(declaration: PictureDeclaration, results: Results) -> Drawing:
+    """Draw a picture, see that it becomes text with the same numbers, and return it as it was drawn."""
+    picture = draw(declaration, results)
     assert picture is not None and picture.svg.startswith("<svg")
-    return list(seen[0].axes)
+    drawing = KINDS[declaration.kind](declaration, results)
+    assert drawing is not None and shown(drawing.numbers) == shown(picture.numbers)
+    width = len(drawing.numbers.headings)
+    assert all(len(row) == width for row in drawing.numbers.rows)
+    return drawing
+
+
+def axes_of(results: Results, index: int) -> list[Any]:
+    """Return the axes that a declared picture is drawn on."""
+    return list(drawing_of(results.declaration.pictures[index], results).figure.axes)
+
+
+def shown(table: Table) -> list[list[str]]:
+    """Return a table as people read it, its headings first."""
+    return [[heading.shown() for heading in table.headings], *([cell.shown() for cell in row] for row in table.rows)]

@@ -21,7 +21,6 @@ COMMANDS = {
     "run": "harness.cli.run_command:run_command",
     "status": "harness.cli.status_command:status_command",
     "cancel": "harness.cli.cancel_command:cancel_command",
-    "export": "harness.cli.export_command:export_command",
     "doctor": "harness.cli.doctor_command:doctor_command",
 }
 ENTRY_POINTS = "harness.commands"

@@ -15,7 +15,7 @@ import sysconfig
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
@@ -51,6 +51,12 @@ def fingerprint(function_name: str) -> CodeFingerprint:
     return CodeFingerprint(whole, dict(sorted(seen.items())))
 
 
+def source_files(function_name: str) -> list[Path]:
+    """Return the files that a fingerprint is made of."""
+    found = (_own_source(name) for name in fingerprint(function_name).modules)
+    return [path for path in found if path is not None]
+
+
 @lru_cache(maxsize=4096)
 def _read(path: str, name: str, modified: int, size: int) -> tuple[str, tuple[str, ...]]:
     text = Path(path).read_text(encoding="utf-8")
@@ -72,8 +78,13 @@ def _own_source(name: str) -> Path | None:
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return None
     path = Path(spec.origin).resolve()
-    installed = [Path(sysconfig.get_path(kind)).resolve() for kind in ("purelib", "platlib", "stdlib")]
-    return None if any(path.is_relative_to(folder) for folder in installed) else path
+    return None if any(path.is_relative_to(folder) for folder in _installed()) else path
+
+
+@cache
+def _installed() -> tuple[Path, ...]:
+    """Return where installed packages and the standard library lie."""
+    return tuple(Path(sysconfig.get_path(kind)).resolve() for kind in ("purelib", "platlib", "stdlib"))
 
 
 def _find(name: str) -> ModuleSpec | None:

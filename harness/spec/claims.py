@@ -336,13 +336,27 @@ def items_problem(claim: ClaimBase) -> str:
     return ""
 
 
+class ProtocolEntry(Strict):
+    """One thing that the paper did: its data, its model, how it trained, evaluated or timed.
+
+    ``concerns`` names the experiments, or the claims, that it is about: all of the file's where it is empty.
+    """
+
+    label: str = Field(min_length=1, description="what of the protocol it is, such as data, training or hardware")
+    text: str = Field(min_length=1, description="what the paper did, and where it says so")
+    basis: Literal["source", "secondary"] = Field(description="how it was read, as for a published figure")
+    concerns: tuple[str, ...] = Field(default=(), description="ids of experiments or claims; default: all")
+
+
 class ClaimsFile(Strict):
     """A ``claims.yaml``: claims of one paper, and what they have in common.
 
     ``common`` is laid under every claim. A claim with ``each`` stands for one claim an entry: ``id`` is appended to
-    its own, the other keys are laid over it. ``not_stated`` lists what the paper leaves out of its protocol.
+    its own, the other keys are laid over it. ``protocol`` says what the paper did, and ``not_stated`` what it leaves
+    out of that.
     """
 
     common: dict[str, Any] = {}
+    protocol: list[ProtocolEntry] = []
     not_stated: list[str] = []
     claims: list[dict[str, Any]] = Field(min_length=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import UserError, listed, nearest
-from harness.spec.claims import FORMS, Claim, ClaimsFile
+from harness.spec.claims import FORMS, Claim, ClaimsFile, ProtocolEntry
 from harness.spec.profiles import JudgedSpec
 from harness.spec.signature import TrialFunction, resolve
 from harness.spec.validation import sentence, validated
@@ -32,8 +33,8 @@ class RegisteredClaim:
 class Experiment:
     """A validated spec with the claims it serves. The trial function is imported only when it is asked for.
 
-    ``registry`` holds every claim of the claims file, served here or by another experiment; ``not_stated`` what the
-    file says that the paper leaves out.
+    ``registry`` holds every claim of the claims file, served here or by another experiment; ``protocol`` what the file
+    says that the paper did, as far as it concerns this experiment, and ``not_stated`` what the paper leaves out.
     """
 
     spec: JudgedSpec
@@ -41,6 +42,7 @@ class Experiment:
     claims: tuple[RegisteredClaim, ...]
     registry: tuple[RegisteredClaim, ...] = ()
     not_stated: tuple[str, ...] = ()
+    protocol: tuple[ProtocolEntry, ...] = ()
 
     @property
     def name(self) -> str:
@@ -74,13 +76,14 @@ def load_experiment(path: Path) -> Experiment:
         raise source.error((), "is a file of claims, not an experiment; name a file with the key 'experiment'")
     spec = validated(JudgedSpec, source)
     path = source.path.parent / (spec.claims_file or "claims.yaml")
-    file = ClaimRegistry({}, ())
-    if any(isinstance(entry, str) for entry in spec.claims):
-        if not path.exists():
-            raise source.error(("claims",), f"names registered claims, but there is no {path}")
-        file = load_claims(path)
+    if not any(isinstance(entry, str) for entry in spec.claims):
+        return Experiment(spec, source, tuple(_claims(spec, source, {}, path)))
+    if not path.exists():
+        raise source.error(("claims",), f"names registered claims, but there is no {path}")
+    file = load_claims(path)
     claims = tuple(_claims(spec, source, file.claims, path))
-    return Experiment(spec, source, claims, tuple(file.claims.values()), file.not_stated)
+    protocol = tuple(_protocol(file, {spec.experiment, *(c.claim.id for c in claims)}, source.path.parent))
+    return Experiment(spec, source, claims, tuple(file.claims.values()), file.not_stated, protocol)
 
 
 def _claims(
@@ -91,7 +94,7 @@ def _claims(
         if isinstance(entry, dict):
             found += _expanded(entry, {}, source, ("claims", index))
             continue
-        chosen = [c for name, c in registry.items() if name == entry or name.startswith(entry + ".")]
+        chosen = [c for name, c in registry.items() if _stands_for(entry, name)]
         # The id of a claim with 'each' stands for all of its entries; an exact name stands for itself alone.
         exact = [c for c in chosen if c.claim.id == entry]
         if not chosen:
@@ -115,11 +118,57 @@ def _claims(
     return found
 
 
+def _stands_for(entry: str, name: str) -> bool:
+    """Say whether a word in a list of claims means the claim ``name``: its id, or that of a series it is part of."""
+    return name == entry or name.startswith(entry + ".")
+
+
+def _protocol(file: ClaimRegistry, names: set[str], folder: Path) -> list[ProtocolEntry]:
+    """Return the entries that concern an experiment; ``names`` are its own and its claims', ``folder`` has its spec.
+
+    Raises:
+        UserError: an entry is about an experiment or a claim that there is not.
+    """
+    _check_concerns(file, names, folder)
+    return [
+        entry
+        for entry in file.protocol
+        if not entry.concerns or any(_stands_for(wanted, name) for wanted in entry.concerns for name in names)
+    ]
+
+
+def _check_concerns(file: ClaimRegistry, names: set[str], folder: Path) -> None:
+    """Refuse a name under ``concerns`` that is neither a claim nor an experiment that lies beside claims or spec."""
+    known = {*names, *file.claims}
+    open_names = [
+        (("protocol", index, "concerns", place), wanted)
+        for index, entry in enumerate(file.protocol)
+        for place, wanted in enumerate(entry.concerns)
+        if not any(_stands_for(wanted, name) for name in known)
+    ]
+    if open_names:
+        known |= _experiments_in(file.source.path.parent) | _experiments_in(folder)
+    for at, wanted in open_names:
+        if wanted not in known:
+            names_known = sorted(known)
+            message = f"no experiment or claim '{wanted}'{nearest(wanted, names_known)} (known: {listed(names_known)})"
+            raise file.source.error(at, message)
+
+
+def _experiments_in(folder: Path) -> set[str]:
+    """Return the names that the specs of a folder give themselves, without parsing them: they may be unfinished."""
+    files = [path for path in folder.glob("*.yaml") if path.is_file()]
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in files]
+    return {name for text in texts for name in re.findall(r"^experiment:\s*[\"']?([\w-]+)", text, re.MULTILINE)}
+
+
 @dataclass(frozen=True)
 class ClaimRegistry:
-    """A claims file: its claims by id, and what the paper does not state."""
+    """A claims file: its claims by id, what the paper did, and what it does not state."""
 
+    source: Source
     claims: dict[str, RegisteredClaim]
+    protocol: tuple[ProtocolEntry, ...]
     not_stated: tuple[str, ...]
 
 
@@ -134,7 +183,7 @@ def _load_claims(path: Path, modified: int) -> ClaimRegistry:
             if name in registry:
                 raise source.error(registered.location, f"the claim '{name}' is registered twice")
             registry[name] = registered
-    return ClaimRegistry(registry, tuple(file.not_stated))
+    return ClaimRegistry(source, registry, tuple(file.protocol), tuple(file.not_stated))
 
 
 def load_claims(path: Path) -> ClaimRegistry:

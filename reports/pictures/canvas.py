@@ -1,36 +1,41 @@
-"""What all pictures share: a canvas in one style, and figures as SVG text that stands on its own in a page."""
+"""What all pictures share: a canvas in one style, its colours, and legends."""
 
 from __future__ import annotations
 
-import io
-import re
-import textwrap
 from typing import TYPE_CHECKING, Any
+
+from reports.pictures.inks import INK, LINE, SERIES, SOFT, STYLE, SURFACE, palette
+from reports.pictures.svg import to_svg
+from reports.pictures.words import LABEL_WIDTH, plain, spoken, with_unit, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LABEL_WIDTH = 34
+__all__ = [
+    "INK",
+    "LABEL_WIDTH",
+    "LINE",
+    "MARKERS",
+    "SERIES",
+    "SOFT",
+    "STYLE",
+    "STYLES",
+    "SURFACE",
+    "canvas",
+    "legend_below",
+    "palette",
+    "plain",
+    "spoken",
+    "to_svg",
+    "with_unit",
+    "wrapped",
+]
 
-
-def to_svg(figure: Figure, title: str) -> str:
-    """Return a figure as inline SVG: the same bytes for the same figure, and a title for those who do not see it."""
-    import html
-
-    import matplotlib
-    from matplotlib import pyplot
-
-    target = io.StringIO()
-    salt = re.sub(r"\W+", "-", title)
-    with matplotlib.rc_context({"svg.hashsalt": salt, "svg.fonttype": "path"}):
-        figure.savefig(target, format="svg", bbox_inches="tight", metadata={"Date": None})
-    pyplot.close(figure)
-    text = target.getvalue()
-    text = text[text.index("<svg") :]
-    # Several pictures share one page, so the names inside each must be its own.
-    text = re.sub(r'\bid="', f'id="{salt}-', text)
-    text = re.sub(r'(href="#|url\(#)', rf"\1{salt}-", text)
-    return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(title, quote=True)}" ', 1)
+MARKERS = ("o", "s", "^", "v", "P", "X", "D", "*")
+LEGEND_TOP = 0.06
+"""Of a legend below all panels, in inches above the figure's lower edge: within the margin of its layout."""
+STYLES = ("-", "--", "-.", ":")
+"""Of marks and lines: colours are never all that tells two series apart."""
 
 
 def canvas(
@@ -38,25 +43,17 @@ def canvas(
 ) -> tuple[Figure, Any]:
     """Return a figure and its panels, [rows_of_panels][columns]; ``rows`` is how much stands below each other."""
     import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("svg")
-    import seaborn
-    from matplotlib import pyplot
-
-    seaborn.set_theme(style="whitegrid", context="notebook", palette="colorblind", font="DejaVu Sans")
-    return pyplot.subplots(  # type: ignore[no-any-return]
-        rows_of_panels,
-        columns,
-        figsize=(width, 1.5 + 0.5 * rows),
-        sharey=share and columns > 1,
-        squeeze=False,
-    )
+    matplotlib.rcParams.update(STYLE)
+    # Not by pyplot, which keeps every figure.
+    figure = Figure(figsize=(width, 1.5 + 0.5 * rows))
+    panels = figure.subplots(rows_of_panels, columns, sharey=share and columns > 1, squeeze=False)
+    return figure, panels
 
 
 def legend_below(figure: Figure, axis: Any, columns: int) -> None:
+    """Name what stands in a panel below all panels, in so many columns."""
     handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=columns, frameon=False)
-
-
-def wrapped(text: str) -> str:
-    return "\n".join(textwrap.wrap(text, LABEL_WIDTH))
+    top = LEGEND_TOP / figure.get_figheight()
+    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, top), ncols=max(1, columns))

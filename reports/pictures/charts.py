@@ -1,250 +1,196 @@
-"""Pictures of means over replicates: curves along a factor, effects along a factor, grids of two factors."""
+"""Pictures of means over replicates along a factor: curves, and effects (differences of two arms)."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import partial
-from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy
 import pandas
 
 from harness.spec.models import Scalar, level_name
+from reports.cells import Table
 from reports.collect import Results
-from reports.declarations import CurvesPicture, EffectsPicture, GridPicture, PublishedCurves
-from reports.means import Mean, by_replicate, chosen, mean_of
-from reports.pictures.canvas import canvas, legend_below
+from reports.declarations import CurvesPicture, EffectsPicture, PublishedCurves
+from reports.means import Mean, by_replicate, chosen, trials_of
+from reports.pictures.canvas import (
+    INK,
+    MARKERS,
+    STYLES,
+    SURFACE,
+    canvas,
+    legend_below,
+    palette,
+    spoken,
+    with_unit,
+    wrapped,
+)
+from reports.pictures.clouds import cloud_of, draw_cloud
+from reports.pictures.crossings import crossing_of, draw_crossing
+from reports.pictures.numbers import number, word
+from reports.pictures.picture import Drawing
+from reports.pictures.series import Along, Lines, along_of, counted, is_number, lines_of, lines_table, named
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FAINT = 0.45
-TICK_WIDTH, LABEL_WIDTH = 10, 34
-"""Characters of a line below and beside an axis, before it goes on in the next."""
+FAINT = 0.6
+BESIDE, CROWDED = 0.016, 0.35
+"""How far lines stand beside each other, so that their intervals can be told apart: as a share of the axis, and of the
+distance between levels at most."""
+LEGEND_WIDTH, WIDE_LABEL = 52, 22
+"""Characters of a line in a legend, and of a label that is too long for four columns."""
+BELOW = 105
+"""Characters that stand beside each other below an axis."""
 
 
-def draw_curves(declaration: CurvesPicture, results: Results) -> Figure | None:
+def draw_curves(declaration: CurvesPicture, results: Results) -> Drawing | None:
     """The mean of a metric along a factor, a line for each level of another, and the paper's figures faintly behind."""
     records = chosen(results.records(declaration.reading), declaration.where)
-    lines = _series(declaration, results, records, lambda line, part: by_replicate(part, declaration.metric))
-    if not lines:
-        return None
+
+    def statistic(line: pandas.DataFrame, part: pandas.DataFrame) -> tuple[pandas.Series, tuple[str, ...]]:
+        return by_replicate(part, declaration.metric), trials_of(part)
+
     across = {level_name(level) for level in declaration.across}
-    left_out = across | {level_name(level) for level in declaration.without}
-    curves = {group: {a: m for a, m in means.items() if a not in left_out} for group, means in lines.items()}
-    figure = _lines(declaration, results, curves, declaration.published, left_out)
+    left_out = {level_name(level) for level in declaration.without} - across
+    lines = _without(lines_of(declaration, results, records, statistic), left_out)
+    if not any(lines.values()):
+        return None
+    names = {group: _line_name(group, declaration, results) for group in lines}
+    along = along_of(declaration, results, declaration.published, across | left_out, declaration.logarithmic)
+    figure = _draw_lines(declaration, results, _without(lines, across), names, along, declaration.published)
+    axis = figure.axes[0]
     for index, (group, means) in enumerate(lines.items()):
-        for place, level in enumerate(level for level in results.levels(declaration.along) if level in across):
-            if level in means:
-                words = [results.label(level, declaration.along)]
-                words += [results.label(group, declaration.by)] if group else []
-                # With several lines each has what stands across in its own colour; one line has others behind its own.
-                colour = index if declaration.by else 1 + place
-                _across(figure.axes[0], means[level], colour, place, ", ".join(words))
-    longest = max(len(str(label)) for label in figure.axes[0].get_legend_handles_labels()[1])
-    wide = bool(declaration.published) or longest > LABEL_WIDTH // 2
-    legend_below(figure, figure.axes[0], 2 if wide else min(4, len(lines) * (1 + len(across))))
-    return figure
+        for place, level in enumerate(level for level in means if level in across):
+            words = [results.label(level, declaration.along), *([names[group]] if group else [])]
+            # With several lines each has what stands across in its own colour; one line has others behind its own.
+            colour = palette(len(lines) + len(across) + 1)[index if declaration.by else 1 + place]
+            _draw_across(axis, means[level], colour, place, ", ".join(words), declaration.intervals)
+    numbers = lines_table(declaration, results, lines, names, declaration.published, intervals=declaration.intervals)
+    extra = []
+    cloud = cloud_of(declaration, results)
+    if cloud is not None:
+        draw_cloud(axis, cloud, along)
+        extra.append(cloud.row(declaration.unit))
+    crossing = crossing_of(declaration, results)
+    if crossing is not None:
+        draw_crossing(axis, crossing, along)
+        extra += crossing.rows()
+    _legend(figure, axis, len(lines) * (1 + len(across)))
+    return Drawing(figure, _longer(numbers, extra))
 
 
-def _across(axis: Any, mean: Mean, colour: int, style: int, label: str) -> None:
-    """Draw a level that has no place on the axis, such as a control, as a line across with a band of its interval."""
-    import seaborn
-
-    shade = seaborn.color_palette("colorblind")[colour % 10]
-    axis.axhline(mean.value, color=shade, linestyle=("--", ":", "-.")[style % 3], linewidth=2, label=label)
-    axis.axhspan(mean.low, mean.high, color=shade, alpha=0.08, linewidth=0)
-
-
-def draw_effects(declaration: EffectsPicture, results: Results) -> Figure | None:
+def draw_effects(declaration: EffectsPicture, results: Results) -> Drawing | None:
     """The paired difference of two arms along a factor, with no effect and the paper's figures as lines across."""
     records = chosen(results.records(declaration.reading), declaration.where)
 
-    def effect(control: Mapping[str, Scalar], line: pandas.DataFrame, part: pandas.DataFrame) -> pandas.Series:
+    def effect(
+        control: Mapping[str, Scalar], line: pandas.DataFrame, part: pandas.DataFrame
+    ) -> tuple[pandas.Series, tuple[str, ...]]:
         # An arm that names the factor itself is the same all along the line, but not that of another line.
-        found = [
-            by_replicate(chosen(line if declaration.along in arm else part, arm), declaration.metric)
-            for arm in (declaration.treatment, control)
-        ]
-        return (found[0] - found[1]).dropna()
+        arms = [chosen(line if declaration.along in arm else part, arm) for arm in (declaration.treatment, control)]
+        ours, theirs = (by_replicate(arm, declaration.metric) for arm in arms)
+        return (ours - theirs).dropna(), trials_of(pandas.concat(arms))
 
-    lines: dict[str, dict[str, Mean]] = {}
+    found: dict[str, Mapping[str, Mean]] = {}
+    names: dict[str, str] = {}
     for label, control in (declaration.controls or {"": declaration.control}).items():
-        for group, means in _series(declaration, results, records, partial(effect, control)).items():
-            lines[label or group] = means
+        for group, means in lines_of(declaration, results, records, partial(effect, control)).items():
+            found[label or group] = means
+            names[label or group] = label or (named(group, declaration.by, results) if group else "")
     left_out = {level_name(level) for level in declaration.without}
-    lines = {name: {at: mean for at, mean in means.items() if at not in left_out} for name, means in lines.items()}
+    lines = _without(found, left_out)
     if not any(lines.values()):
         return None
-    figure = _lines(declaration, results, lines, None, left_out)
+    along = along_of(declaration, results, None, left_out, declaration.logarithmic)
+    figure = _draw_lines(declaration, results, lines, names, along, None)
     axis = figure.axes[0]
-    axis.axhline(0.0, color="black", linewidth=1)
+    axis.axhline(0.0, color=INK, linewidth=1.2)
+    theirs = []
     for place, (locator, value) in enumerate(declaration.published.items()):
-        style = ("--", ":", "-.")[place % 3]
-        axis.axhline(value, color="black", linestyle=style, alpha=0.7, label=f"published: {value:+g} ({locator})")
-    legend_below(figure, axis, 2)
-    return figure
+        label = wrapped(f"paper: {value:+g} {declaration.unit} ({locator})", LEGEND_WIDTH)
+        axis.axhline(value, color=INK, linestyle=STYLES[1 + place % 3], alpha=0.7, linewidth=1.6, label=label)
+        theirs.append((word(f"paper: {locator}"), number(value, declaration.unit, published=True)))
+    _legend(figure, axis, len(lines))
+    numbers = lines_table(declaration, results, lines, names, intervals=declaration.intervals)
+    return Drawing(figure, _longer(numbers, theirs))
 
 
-def _series(
-    declaration: CurvesPicture | EffectsPicture, results: Results, records: pandas.DataFrame, statistic: Any
-) -> dict[str, dict[str, Mean]]:
-    """Return the means by level of ``by`` (an empty name without it), then by level of ``along``.
-
-    ``statistic`` is of the records of a line, and of those of them at a level, by replicate.
-    """
-    found: dict[str, dict[str, Mean]] = {}
-    for group in results.levels(declaration.by) if declaration.by else [""]:
-        part = chosen(records, {declaration.by: group}) if declaration.by else records
-        for level in results.levels(declaration.along):
-            mean = mean_of(statistic(part, chosen(part, {declaration.along: level})))
-            if mean is not None:
-                found.setdefault(group, {})[level] = mean
-    return found
+def _without(lines: Lines, left_out: Collection[str]) -> Lines:
+    return {group: {at: mean for at, mean in means.items() if at not in left_out} for group, means in lines.items()}
 
 
-def _positions(
+def _longer(numbers: Table, rows: Any) -> Table:
+    """Return a table with further rows, each as long as the others."""
+    width = len(numbers.headings)
+    return replace(numbers, rows=[*numbers.rows, *([*row, *[word("")] * width][:width] for row in rows)])
+
+
+def _line_name(group: str, declaration: CurvesPicture, results: Results) -> str:
+    if group:
+        return named(group, declaration.by, results)
+    return "here" if declaration.published else f"by {spoken(declaration.along)}"
+
+
+def _legend(figure: Figure, axis: Any, columns: int) -> None:
+    labels = [str(label) for label in axis.get_legend_handles_labels()[1]]
+    longest = max((len(line) for label in labels for line in label.split("\n")), default=0)
+    legend_below(figure, axis, 2 if longest > WIDE_LABEL else min(4, columns))
+
+
+def _draw_across(axis: Any, mean: Mean, colour: str, style: int, label: str, intervals: bool) -> None:
+    """Draw a level that has no place on the axis, such as a control, as a line across with a band of its interval."""
+    axis.axhline(mean.value, color=colour, linestyle=STYLES[1 + style % 3], linewidth=2, label=wrapped(label))
+    if intervals:
+        axis.axhspan(mean.low, mean.high, facecolor=colour, alpha=0.1, linewidth=0)
+
+
+def _joined(declaration: CurvesPicture | EffectsPicture, along: Along) -> bool:
+    """Say whether a line's marks are joined: between levels without an order there is nothing to be read."""
+    return all(map(is_number, along.positions)) if declaration.joined is None else declaration.joined
+
+
+def _draw_lines(
     declaration: CurvesPicture | EffectsPicture,
     results: Results,
+    lines: Lines,
+    names: Mapping[str, str],
+    along: Along,
     published: PublishedCurves | None,
-    left_out: Collection[str] = (),
-) -> dict[str, float]:
-    """Return where each level of ``along`` stands: its number on a log scale, or its place in the spec's order."""
-    extra = [level for values in (published.values.values() if published else ()) for level in values]
-    levels = [x for x in dict.fromkeys([*results.levels(declaration.along), *extra]) if x not in left_out]
-    if declaration.logarithmic:
-        return {level: float(level) for level in levels}
-    if extra and all(map(_is_number, levels)):
-        # The paper's levels among ours, in the order of their numbers.
-        levels.sort(key=float)
-    return {level: float(place) for place, level in enumerate(levels)}
-
-
-def _lines(
-    declaration: CurvesPicture | EffectsPicture,
-    results: Results,
-    lines: Mapping[str, Mapping[str, Mean]],
-    published: PublishedCurves | None,
-    left_out: Collection[str] = (),
 ) -> Figure:
     """Draw the means with their intervals; the caller draws the legend, when all lines are there."""
-    import seaborn
-
-    positions = _positions(declaration, results, published, left_out)
     figure, axes = canvas(6)
     axis = axes[0][0]
-    palette = seaborn.color_palette("colorblind")
-    counts = [mean.replicates for means in lines.values() for mean in means.values()]
+    spread = min(BESIDE * (len(lines) - 1), CROWDED / max(1, len(along.positions) - 1))
     for index, (group, means) in enumerate(lines.items()):
-        # Lines beside each other, so that their intervals can be told apart.
-        shift = (index - (len(lines) - 1) / 2) * 0.06
-        where = [_shifted(positions[level], shift, declaration.logarithmic) for level in means]
+        shift = spread * (index / max(1, len(lines) - 1) - 0.5)
+        where = [along.shifted(level, shift) for level in means]
         middle = numpy.array([mean.value for mean in means.values()])
         spans = [middle - [m.low for m in means.values()], [m.high for m in means.values()] - middle]
-        drawn = spans if declaration.intervals else None
-        marker = ("o", "s", "^", "v", "P", "X")[index % 6]
-        name = named(group, declaration.by, results) or ("here" if published else declaration.along.replace("_", " "))
-        looks = {"color": palette[index], "marker": marker, "markersize": 8, "capsize": 4, "linewidth": 2}
-        axis.errorbar(where, middle, yerr=drawn, label=name, **looks)
+        colour, name = palette(index + 1)[index], wrapped(names[group]) or spoken(declaration.along)
+        axis.errorbar(
+            where, middle, yerr=spans if declaration.intervals else None, label=name, color=colour,
+            linestyle="-" if _joined(declaration, along) else "none", marker=MARKERS[index % len(MARKERS)],
+            markersize=8, capsize=4, linewidth=2, markeredgecolor=SURFACE, markeredgewidth=0.8, zorder=3,
+        )  # fmt: skip
         theirs = published.values.get(group, {}) if published else {}
         if theirs:
-            at = sorted(theirs, key=lambda level: positions[level])
-            label = f"published, {name}" if group else "published"
+            at = sorted(theirs, key=along.positions.__getitem__)
             axis.plot(
-                [positions[level] for level in at], [theirs[level] for level in at], label=label, color=palette[index],
-                marker="D", markerfacecolor="none", markersize=9, linestyle="--", alpha=FAINT,
+                [along.positions[level] for level in at], [theirs[level] for level in at],
+                label=f"paper, {name}" if group else "paper", color=colour, marker="D", markerfacecolor=SURFACE,
+                markersize=8, linestyle="--", alpha=FAINT, linewidth=1.5,
             )  # fmt: skip
-    if declaration.logarithmic:
+    if along.logarithmic:
         axis.set_xscale("log")
-    axis.set_xticks(
-        list(positions.values()), [fill(results.label(level, declaration.along), TICK_WIDTH) for level in positions]
-    )
+    labels = along.labelled()
+    ticks = [along.positions[level] for level in labels]
+    width = max(6, BELOW // len(labels))
+    axis.set_xticks(ticks, [wrapped(results.label(level, declaration.along), width, 4) for level in labels])
     axis.minorticks_off()
-    axis.set_xlabel(declaration.along.replace("_", " "))
-    unit = f" ({declaration.unit})" if declaration.unit else ""
-    axis.set_ylabel(fill(f"{declaration.label}{unit}", LABEL_WIDTH))
-    axis.set_title(_counted(counts, declaration.intervals), loc="left", fontsize=10)
-    figure.tight_layout()
+    axis.set_xlabel(spoken(declaration.along))
+    axis.set_ylabel(wrapped(with_unit(declaration.label, declaration.unit)))
+    axis.set_title(counted([mean for means in lines.values() for mean in means.values()], declaration.intervals))
     return figure
-
-
-def named(group: str, factor: str, results: Results) -> str:
-    """Return how a line is called; a level that is a bare number says of what."""
-    label = results.label(group, factor)
-    return f"{factor.replace('_', ' ')} {label}" if factor and _is_number(label) else label
-
-
-def _is_number(text: str) -> bool:
-    return text.replace(".", "", 1).isdigit()
-
-
-def _shifted(position: float, shift: float, logarithmic: bool) -> float:
-    return position * math.exp(shift) if logarithmic else position + shift
-
-
-def _counted(counts: Sequence[int], intervals: bool = True) -> str:
-    low, high = min(counts), max(counts)
-    between = ", 95 % intervals" if intervals else ""
-    return f"means over {low if low == high else f'{low} to {high}'} replicates{between}"
-
-
-def draw_grid(declaration: GridPicture, results: Results) -> Figure | None:
-    """The mean of a metric for each pair of levels, with half its interval's width, beside the paper's grid."""
-    records = chosen(results.records(declaration.reading), declaration.where)
-    rows, columns = results.levels(declaration.rows), results.levels(declaration.columns)
-    digits = declaration.digits
-    ours = pandas.DataFrame(numpy.nan, index=rows, columns=columns)
-    texts = pandas.DataFrame("", index=rows, columns=columns)
-    counts = []
-    for row in rows:
-        for column in columns:
-            part = chosen(records, {declaration.rows: row, declaration.columns: column})
-            mean = mean_of(by_replicate(part, declaration.metric))
-            if mean is not None:
-                ours.loc[row, column] = mean.value
-                texts.loc[row, column] = f"{mean.value:.{digits}f}\n± {(mean.high - mean.low) / 2:.{digits}f}"
-                counts.append(mean.replicates)
-    if not counts:
-        return None
-    theirs = _published_grid(declaration.published)
-    panels = 1 if theirs is None else 2
-    figure, axes = canvas(1.3 * len(rows), panels, width=3.0 + 5.0 * panels, share=False)
-    unit = f" ({declaration.unit})" if declaration.unit else ""
-    _heat(axes[0][0], ours, texts, declaration, results, f"here: {declaration.label}{unit}, {_counted(counts)}")
-    if theirs is not None and declaration.published is not None:
-        printed = theirs.map(f"{{:.{digits}f}}".format)
-        _heat(axes[0][1], theirs, printed, declaration, results, f"the paper: {declaration.published.locator}")
-    for axis in axes[0]:
-        axis.set_xlabel(declaration.columns.replace("_", " "))
-    axes[0][0].set_ylabel(declaration.rows.replace("_", " "))
-    figure.tight_layout()
-    return figure
-
-
-def _published_grid(published: PublishedCurves | None) -> pandas.DataFrame | None:
-    if published is None:
-        return None
-    return pandas.DataFrame({row: dict(values) for row, values in published.values.items()}).T
-
-
-def _heat(
-    axis: Any,
-    values: pandas.DataFrame,
-    texts: pandas.DataFrame,
-    declaration: GridPicture,
-    results: Results,
-    title: str,
-) -> None:
-    import seaborn
-
-    kept = values.dropna(how="all", axis=0).dropna(how="all", axis=1)
-    seaborn.heatmap(
-        kept, annot=texts.loc[kept.index, kept.columns], fmt="", cmap="cividis", cbar=False, ax=axis, linewidths=1,
-        annot_kws={"fontsize": 10},
-    )  # fmt: skip
-    axis.set_xticklabels([results.label(level, declaration.columns) for level in kept.columns], rotation=30, ha="right")
-    axis.set_yticklabels([results.label(level, declaration.rows) for level in kept.index], rotation=0)
-    axis.grid(visible=False)
-    axis.set_title(title, fontsize=10, loc="left")

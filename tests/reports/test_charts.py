@@ -17,7 +17,7 @@ from support import Workplace
 
 from harness.spec.load import load_experiment
 from harness.store.store import Store
-from reports import charts, means
+from reports import means
 from reports.collect import Results, collect
 from reports.declarations import EffectsPicture
 from reports.pictures.declared import draw
@@ -96,14 +96,14 @@ def test_a_table_of_another_reading_pools_what_its_rows_leave_open(results: Resu
     assert table.rows[1][1].value == pytest.approx(expected.mean())
 
 
-def test_curves_show_means_intervals_and_the_papers_figures(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
-    (axis,) = axes_of(monkeypatch, charts, results, 0)
+def test_curves_show_means_intervals_and_the_papers_figures(results: Results) -> None:
+    (axis,) = axes_of(results, 0)
     bars = {container.get_label(): container for container in axis.containers}
     assert list(bars) == ["no head", "linear"]
     line = bars["linear"].lines[0]
     means = [values(results, "matched", head="linear", width=width).mean() for width in (8, 16)]
     assert line.get_ydata().tolist() == pytest.approx(means)
-    (published,) = [line for line in axis.lines if str(line.get_label()).startswith("published")]
+    (published,) = [line for line in axis.lines if str(line.get_label()).startswith("paper")]
     assert (list(published.get_xdata()), list(published.get_ydata())) == ([8, 32], [60, 61])
     spans = bars["linear"].lines[2][0].get_segments()
     low, high = stats.ttest_1samp(values(results, "matched", head="linear", width=8), 0).confidence_interval(0.95)
@@ -111,8 +111,8 @@ def test_curves_show_means_intervals_and_the_papers_figures(results: Results, mo
     assert "4 replicates" in axis.get_title(loc="left")
 
 
-def test_effects_are_paired_by_replicate(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
-    (axis,) = axes_of(monkeypatch, charts, results, 2)
+def test_effects_are_paired_by_replicate(results: Results) -> None:
+    (axis,) = axes_of(results, 2)
     line = axis.containers[0].lines[0]
     pairs = [
         values(results, "tuning", head="linear", width=8, rate=rate)
@@ -126,19 +126,19 @@ def test_effects_are_paired_by_replicate(results: Results, monkeypatch: pytest.M
     assert 0.0 in levels and 14.1 in levels
 
 
-def test_effects_over_one_arm_are_those_of_each_line(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_effects_over_one_arm_are_those_of_each_line(results: Results) -> None:
     given = {"kind": "effects", "title": "T", "metric": "value", "label": "gain", "along": "head", "by": "rate"}
     asked = EffectsPicture(**given, where={"width": 8}, reading="tuning", control={"head": "none"}, without=("none",))
     pictures = (asked, *results.declaration.pictures)
     drawn = replace(results, declaration=results.declaration.model_copy(update={"pictures": pictures}))
-    (axis,) = axes_of(monkeypatch, charts, drawn, 0)
+    (axis,) = axes_of(drawn, 0)
     for container, rate in zip(axis.containers, (1.0, 2.0), strict=True):
         linear, none = (values(results, "tuning", head=head, width=8, rate=rate) for head in ("linear", "none"))
         assert container.lines[0].get_ydata().tolist() == pytest.approx([(linear - none).mean()]), rate
 
 
-def test_a_grid_stands_beside_the_papers(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours, theirs = axes_of(monkeypatch, charts, results, 3)
+def test_a_grid_stands_beside_the_papers(results: Results) -> None:
+    ours, theirs = axes_of(results, 3)
     texts = [text.get_text() for text in ours.texts]
     sample = values(results, "matched", head="linear", width=16)
     low, high = stats.ttest_1samp(sample, 0).confidence_interval(0.95)
@@ -172,7 +172,7 @@ def test_a_picture_of_an_unknown_kind_or_key_is_refused(tmp_path: Path, wrong: d
     assert found.status == 2 and "scored.yaml" in found.err and len(found.err.strip().splitlines()) == 1
 
 
-def test_a_picture_may_leave_intervals_out(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
-    (axis,) = axes_of(monkeypatch, charts, results, 1)
+def test_a_picture_may_leave_intervals_out(results: Results) -> None:
+    (axis,) = axes_of(results, 1)
     assert len(axis.lines) == 2 and all(not bar.has_yerr for bar in axis.containers)
     assert axis.get_title(loc="left") == "means over 2 replicates"

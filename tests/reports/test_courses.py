@@ -14,9 +14,9 @@ from support import Workplace
 
 from harness.spec.load import load_experiment
 from harness.store.store import Store
-from reports import charts, courses
 from reports.beside import companions
 from reports.collect import Results, collect
+from reports.pictures.courses import course_table
 from reports.pictures.declared import draw
 
 TRIAL = """
@@ -76,11 +76,9 @@ def results(place: Workplace) -> Results:
     return collect(load_experiment(place.folder / "trained.yaml"), "laptop", Store(place.folder / "results"))
 
 
-def test_a_course_is_averaged_within_a_replicate_and_then_over_replicates(
-    results: Results, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (panel,) = axes_of(monkeypatch, courses, results, 0)
-    table = courses.course_table(results.declaration.pictures[0], results)  # type: ignore[arg-type]
+def test_a_course_is_averaged_within_a_replicate_and_then_over_replicates(results: Results) -> None:
+    (panel,) = axes_of(results, 0)
+    table = course_table(results.declaration.pictures[0], results)  # type: ignore[arg-type]
     # One row a level, replicate and step: the two seeds are one value, and the other width is left out.
     assert len(table) == 4 * (3 + 6) and set(table["level"]) == {"5", "twice"}
     lines = {line.get_label(): line for line in panel.lines}
@@ -98,8 +96,8 @@ def test_a_course_that_no_trial_kept_is_not_drawn(results: Results) -> None:
     assert draw(results.declaration.pictures[1], results) is None
 
 
-def test_levels_without_a_place_on_the_axis_are_lines_across(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
-    (axis,) = axes_of(monkeypatch, charts, results, 2)
+def test_levels_without_a_place_on_the_axis_are_lines_across(results: Results) -> None:
+    (axis,) = axes_of(results, 2)
     assert [label.get_text() for label in axis.get_xticklabels()] == ["none of it", "5"]
     (container,) = axis.containers
     assert len(container.lines[0].get_xdata()) == 2
@@ -110,8 +108,8 @@ def test_levels_without_a_place_on_the_axis_are_lines_across(results: Results, m
         assert list(across[label].get_ydata()) == pytest.approx([mean, mean])
 
 
-def test_effects_are_against_each_control_and_paired(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
-    (axis,) = axes_of(monkeypatch, charts, results, 3)
+def test_effects_are_against_each_control_and_paired(results: Results) -> None:
+    (axis,) = axes_of(results, 3)
     lines = {container.get_label(): container.lines[0].get_ydata().tolist() for container in axis.containers}
     assert list(lines) == ["over plain", "over twice"]
     by_arm = {

@@ -1,0 +1,1 @@
+"""Tables as text: the same cells as HTML, Markdown, LaTeX and CSV."""
