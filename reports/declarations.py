@@ -140,7 +140,7 @@ class CurvesPicture(_Chart):
     along: str
     by: str = ""
     logarithmic: bool = Field(default=False, description="the factor's levels are numbers, on a log scale")
-    joined: bool | None = Field(default=None, description="marks of a line; default: where the levels are numbers")
+    joined: bool | None = Field(default=None, description="marks of a line; default: of levels that are numbers")
     across: tuple[Scalar, ...] = Field(default=(), description="levels of 'along' that are drawn as lines across")
     without: tuple[Scalar, ...] = Field(default=(), description="levels of 'along' that are not drawn")
     published: PublishedCurves | None = None
@@ -168,7 +168,7 @@ class EffectsPicture(_Chart):
     along: str
     by: str = ""
     logarithmic: bool = False
-    joined: bool | None = Field(default=None, description="marks of a line; default: where the levels are numbers")
+    joined: bool | None = Field(default=None, description="marks of a line; default: of levels that are numbers")
     treatment: dict[str, Scalar] = {}
     control: dict[str, Scalar] = {}
     controls: dict[str, dict[str, Scalar]] = Field(default={}, description="several controls, by label, a line each")

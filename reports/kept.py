@@ -114,7 +114,7 @@ class KeptSections:
 def kept_of(wanted: Wanted, inputs: str, section: Section | None, began: int) -> Kept:
     """Return a section with what it was made from since ``began``, in nanoseconds since the epoch."""
     # Where the code lies is known once it has been loaded; a file that changed since is made from again.
-    watched = {str(file): stamp(file) for file in _watched_files(wanted.experiment)}
+    watched = {str(file.resolve()): stamp(file) for file in _watched_files(wanted.experiment)}
     unchanged = {file: found if found and found[0] < began else None for file, found in watched.items()}
     return Kept(inputs=inputs, watched=unchanged, section=section)
 

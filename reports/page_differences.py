@@ -11,7 +11,7 @@ from itertools import zip_longest
 from reports.claim_differences import shown_pair
 
 PAGE = "index.html"
-HEADINGS = ("h1", "h2", "h3", "summary")
+HEADINGS = ("h1", "h2", "h3", "h4", "h5", "summary")
 BLOCKS = frozenset((*HEADINGS, "title", "style", "script", "p", "li", "td", "th", "caption", "figcaption", "pre"))
 PICTURE = "svg"
 
@@ -210,7 +210,7 @@ class _Reader(HTMLParser):
     def _follow(self, kind: str, text: str) -> None:
         if kind in ("h1", "h2"):
             self._section, self._part = text, ""
-        elif kind in ("h3", "summary"):
+        elif kind in HEADINGS:
             self._part = text
         elif kind in ("td", "th"):
             if self._in_head:

@@ -153,7 +153,7 @@ title: A sweep with a <b>failed</b> trial & "quotes"
 description: "<script>document.title = 'hacked'</script>"
 trial: small_report_trials:fragile
 claims:
-  - {id: fragile.more, paper: "Third <i>et al.</i>", arxiv: 2103.00003v1, locator: "Section <3>", statement: "B is more than a <img src=x onerror=alert(1)>", form: difference, metric: value,
+  - {id: fragile.more, paper: "Third <i>et al.</i>", arxiv: 2103.00003v1, locator: "Section \u202e<3>", statement: "B is more than a <img src=x onerror=alert(1)>", form: difference, metric: value,
      treatment: {arm: b}, control: {arm: a}}
   - {id: fragile.never, paper: "Third <i>et al.</i>", arxiv: 2103.00003v1, locator: Section 4, statement: Something that was never measured., form: value, metric: absent, arm: {arm: a}, at_least: 1, bound_reason: they say so}
 factors:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import itertools
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -58,8 +60,10 @@ def draw_curves(declaration: CurvesPicture, results: Results) -> Drawing | None:
     lines = _without(lines_of(declaration, results, records, statistic), left_out)
     if not any(lines.values()):
         return None
-    names = {group: _line_name(group, declaration, results) for group in lines}
     along = along_of(declaration, results, declaration.published, across | left_out, declaration.logarithmic)
+    if not along.positions:
+        return None
+    names = {group: _line_name(group, declaration, results) for group in lines}
     figure = _draw_lines(declaration, results, _without(lines, across), names, along, declaration.published)
     axis = figure.axes[0]
     for index, (group, means) in enumerate(lines.items()):
@@ -147,9 +151,23 @@ def _draw_across(axis: Any, mean: Mean, colour: str, style: int, label: str, int
         axis.axhspan(mean.low, mean.high, facecolor=colour, alpha=0.1, linewidth=0)
 
 
-def _joined(declaration: CurvesPicture | EffectsPicture, along: Along) -> bool:
-    """Say whether a line's marks are joined: between levels without an order there is nothing to be read."""
-    return all(map(is_number, along.positions)) if declaration.joined is None else declaration.joined
+def with_gaps(levels: Sequence[str], joined: bool | None) -> list[str | None]:
+    """Return a line's levels with None where the line breaks: beside levels that are no numbers, which have no order.
+
+    With ``joined`` the line breaks nowhere, or everywhere.
+    """
+    found: list[str | None] = []
+    for before, level in itertools.pairwise(["", *levels]):
+        ordered = is_number(before) and is_number(level) if joined is None else joined
+        found += [level] if ordered or not before else [None, level]
+    return found
+
+
+def _points(means: Mapping[str, Mean], level: str | None) -> tuple[float, float, float]:
+    """Return a mean with the ends of its interval; NaN for a gap in the line."""
+    if level is None:
+        return (math.nan,) * 3
+    return means[level].value, means[level].low, means[level].high
 
 
 def _draw_lines(
@@ -165,14 +183,17 @@ def _draw_lines(
     axis = axes[0][0]
     spread = min(BESIDE * (len(lines) - 1), CROWDED / max(1, len(along.positions) - 1))
     for index, (group, means) in enumerate(lines.items()):
+        if not means:
+            continue
         shift = spread * (index / max(1, len(lines) - 1) - 0.5)
-        where = [along.shifted(level, shift) for level in means]
-        middle = numpy.array([mean.value for mean in means.values()])
-        spans = [middle - [m.low for m in means.values()], [m.high for m in means.values()] - middle]
+        shown = with_gaps(list(means), declaration.joined)
+        where = [math.nan if level is None else along.shifted(level, shift) for level in shown]
+        middle, low, high = numpy.array([_points(means, level) for level in shown]).T
+        spans = [middle - low, high - middle]
         colour, name = palette(index + 1)[index], wrapped(names[group]) or spoken(declaration.along)
         axis.errorbar(
             where, middle, yerr=spans if declaration.intervals else None, label=name, color=colour,
-            linestyle="-" if _joined(declaration, along) else "none", marker=MARKERS[index % len(MARKERS)],
+            linestyle="-" if len(shown) < 2 * len(means) - 1 else "none", marker=MARKERS[index % len(MARKERS)],
             markersize=8, capsize=4, linewidth=2, markeredgecolor=SURFACE, markeredgewidth=0.8, zorder=3,
         )  # fmt: skip
         theirs = published.values.get(group, {}) if published else {}
@@ -192,5 +213,6 @@ def _draw_lines(
     axis.minorticks_off()
     axis.set_xlabel(spoken(declaration.along))
     axis.set_ylabel(wrapped(with_unit(declaration.label, declaration.unit)))
-    axis.set_title(counted([mean for means in lines.values() for mean in means.values()], declaration.intervals))
+    drawn = [mean for means in lines.values() for mean in means.values()]
+    axis.set_title(counted(drawn, declaration.intervals) if drawn else "")
     return figure

@@ -49,8 +49,6 @@ MARK = 6.0
 """Half the width of a mark with a little air, in points."""
 FAR = 16.0
 """A label that stands farther from its mark than this, in points, needs a line to it."""
-UNCLEAR = 0.25
-"""What it costs that a label stands as near to another mark, as a share of its area."""
 
 
 def place(marks: Sequence[Point], sizes: Sequence[Point], panel: Box, others: Sequence[Box] = ()) -> list[Placed]:
@@ -69,10 +67,9 @@ def place(marks: Sequence[Point], sizes: Sequence[Point], panel: Box, others: Se
         # Marks that lie on this one cannot be told from it anyway.
         rivals = [other for other in marks if math.dist(other, mark) > MARK]
         candidates = [(_box(middle, size), middle) for middle in _around(*mark, size)]
+        # What is covered matters most; then whose label it is; then, as candidates come in this order, how near it is.
         costs = [
-            sum(box.overlap(other) for other in taken)
-            + box.outside(panel)
-            + (UNCLEAR * size[0] * size[1] if _unclear(box, mark, rivals) else 0.0)
+            (round(sum(box.overlap(other) for other in taken) + box.outside(panel), 6), _unclear(box, mark, rivals))
             for box, _ in candidates
         ]
         box, (x, y) = candidates[costs.index(min(costs))]

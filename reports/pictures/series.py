@@ -109,7 +109,7 @@ def counted(means: Collection[Mean], intervals: bool = True) -> str:
     counts = [mean.replicates for mean in means]
     low, high = min(counts), max(counts)
     if high == 1:
-        return f"one trial each, {'its own' if any(mean.low < mean.high for mean in means) else 'no'} interval"
+        return f"one replicate each, {'its own' if any(mean.low < mean.high for mean in means) else 'no'} interval"
     between = ", 95 % intervals" if intervals else ""
     return f"means over {low if low == high else f'{low} to {high}'} replicates{between}"
 

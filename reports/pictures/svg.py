@@ -45,7 +45,8 @@ def to_svg(figure: Figure, title: str, salt: str = "") -> str:
             engine.execute(figure)
         elif figure.axes:
             figure.tight_layout()
-        # "tight" would draw everything twice.
+        # With a layout, and with "tight", everything would be drawn twice.
+        figure.set_layout_engine(None)
         box = figure.get_tightbbox().padded(MARGIN_INCHES)
         figure.savefig(target, format="svg", bbox_inches=box, metadata=dict.fromkeys(METADATA))
     return compact(target.getvalue(), plain(title), key)

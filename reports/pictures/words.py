@@ -27,7 +27,8 @@ def _drawable(character: str) -> str:
     if character == "\n":
         return character
     category = unicodedata.category(character)
-    if category == "Cs":
+    # Half of a surrogate pair, and what no text may hold.
+    if category == "Cs" or ord(character) & 0xFFFE == 0xFFFE:
         return "\N{REPLACEMENT CHARACTER}"
     if category in ("Cc", "Zl", "Zp"):
         return " "

@@ -153,3 +153,15 @@ def test_the_table_fits_on_paper(opening: Open) -> None:
         ".map((part) => `${part.getAttribute('aria-label')}: ${part.scrollWidth} in ${part.clientWidth}`)"
     )
     assert not cut
+
+
+def test_a_mark_that_turns_text_around_turns_only_its_own(page: Page) -> None:
+    """The locator of one claim has a right-to-left override in it, and the claim's id stands behind it."""
+    found = page.evaluate(
+        """() => [...document.querySelectorAll('bdi')].filter((part) => part.textContent.includes('\u202e')).map((part) => {
+          const next = part.parentElement.querySelector('code');
+          return [part.getBoundingClientRect().right, next.getBoundingClientRect().left];
+        }).filter(([right, left]) => right > 0)"""
+    )
+    assert len(found) >= 2
+    assert all(right <= left for right, left in found)

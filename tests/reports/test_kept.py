@@ -6,16 +6,21 @@ import json
 import os
 import re
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from support import TRIALS, Workplace
 
 from harness.spec.find import find_experiment
 from harness.store.store import Store
+from reports import sections
+from reports.command import report_command
 from reports.kept import FOLDER, Kept, KeptSections, Wanted, kept_of, stamp
+from reports.verify_command import verify_command
 
 SPEC = """
 experiment: {name}
@@ -58,7 +63,6 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Files as old as those of anybody's project: what changed in the very moment of a report is made again.
     for path in place.folder.glob("*.*"):
         os.utime(path, (time.time() - 60, time.time() - 60))
-    report(place)
     return place.folder
 
 
@@ -67,13 +71,17 @@ def place(reported: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
     """The one place, its report anew: paths and times of change are part of what is kept."""
     monkeypatch.chdir(reported)
     monkeypatch.syspath_prepend(str(reported))
+    # One process, this one: the tests make many reports.
+    monkeypatch.setattr(sections, "available_cpus", lambda: 1)
+    for name in ("small_trials", "plots"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     return Workplace(reported)
 
 
-def report(place: Workplace, *arguments: str) -> str:
-    found = place.harness("report", *(arguments or ("one.yaml", "two.yaml")))
-    assert found.status == 0, found.err
-    return found.out
+def report(*arguments: str) -> str:
+    found = CliRunner().invoke(report_command, arguments or ("one.yaml", "two.yaml"))
+    assert found.exit_code == 0, found.output
+    return found.output
 
 
 def kept_files(place: Workplace, site: str = "site") -> dict[str, int]:
@@ -82,10 +90,10 @@ def kept_files(place: Workplace, site: str = "site") -> dict[str, int]:
 
 def remade(place: Workplace, change: Callable[[], object]) -> tuple[int, bool]:
     """Return how many sections a report makes after a change, and whether it writes the page."""
-    report(place)
+    report()
     before, page = kept_files(place), (place.folder / "site" / "index.html").stat().st_mtime_ns
     change()
-    said = report(place)
+    said = report()
     after = kept_files(place)
     written = (place.folder / "site" / "index.html").stat().st_mtime_ns != page
     assert written == ("nothing has changed" not in said)
@@ -98,6 +106,7 @@ def touch(path: Path) -> None:
 
 
 def test_nothing_is_made_where_nothing_has_changed(place: Workplace) -> None:
+    report()
     before = {name: (place.folder / "site" / name).read_bytes() for name in ("index.html", "claims.json", "tables.zip")}
     assert remade(place, lambda: None) == (0, False)
     assert before == {name: (place.folder / "site" / name).read_bytes() for name in before}
@@ -136,29 +145,29 @@ def test_what_is_kept_and_cannot_be_read_is_made_anew(place: Workplace, content:
 
 
 def test_fewer_specs_give_another_page_and_drop_the_rest(place: Workplace) -> None:
-    report(place)
-    assert "nothing has changed" not in report(place, "one.yaml")
+    report()
+    assert "nothing has changed" not in report("one.yaml")
     assert len(kept_files(place)) == 1
     claims = json.loads((place.folder / "site" / "claims.json").read_text())
     assert [claim["claim"] for claim in claims] == ["one.ratio"]
-    report(place)
+    report()
     assert len(kept_files(place)) == 2
 
 
 def test_what_is_kept_gives_the_page_that_is_made_without(place: Workplace) -> None:
     """Its date apart; and the folder of what is kept may be deleted at any time."""
-    report(place)
+    report()
     shutil.rmtree(place.folder / "site" / FOLDER)
     (place.folder / "site" / "index.html").unlink()
-    report(place)
+    report()
     first = (place.folder / "site" / "index.html").read_text()
     (place.folder / "site" / "index.html").unlink()
-    report(place)
+    report()
     second = (place.folder / "site" / "index.html").read_text()
     moment = re.compile(r"Made [^<]* from")
     assert moment.sub("", first) == moment.sub("", second)
-    found = place.harness("verify")
-    assert found.status == 0, found.out
+    found = CliRunner().invoke(verify_command, ())
+    assert found.output.startswith("verified: 2 claims")
 
 
 def test_a_file_that_changed_while_the_section_was_made_is_not_trusted(place: Workplace) -> None:

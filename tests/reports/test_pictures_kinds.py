@@ -199,6 +199,13 @@ def test_levels_without_an_order_are_not_joined_unless_the_spec_says_so(timed: R
         assert (container.lines[0].get_linestyle() == "-") is joined, keys
 
 
+def test_curves_of_which_all_levels_stand_across_have_no_axis_to_stand_on(timed: Results) -> None:
+    keys = {"metric": "score", "label": "score", "along": "size", "by": "system"}
+    assert draw(declared("curves", across=[1, 2], **keys), timed) is None
+    one = timed.table[(timed.table["size"] == 1) | (timed.table["system"] == "slow")]
+    assert drawing_of(declared("curves", across=[1], **keys), replace(timed, table=one))
+
+
 @pytest.mark.parametrize("picture", ALL, ids=IDS)
 def test_every_kind_says_what_its_axes_are_and_over_how_much(timed: Results, picture: Any) -> None:
     drawing = drawing_of(picture, timed)
@@ -236,7 +243,7 @@ def test_one_replicate_of_one_level_is_a_picture(timed: Results, picture: Any) -
     if picture.kind in ("bars", "grid", "curves", "effects"):
         cells = [cell for row in drawing.numbers.rows for cell in row if cell.has_value and not cell.published]
         assert not any(cell.has_interval for cell in cells if picture.kind != "curves")
-        assert "one trial" in drawing.figure.axes[0].get_title(loc="left") + drawing.figure.axes[0].get_title()
+        assert "one replicate" in drawing.figure.axes[0].get_title(loc="left") + drawing.figure.axes[0].get_title()
 
 
 @pytest.mark.parametrize("label", ["$x^{", "<b>\"&'", "x" * 10_000, "\u202eback", "_under", "a\nb"])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from reports.means import Mean, chosen
 from reports.pictures.axes import MOST, tick_values
+from reports.pictures.charts import with_gaps
 from reports.pictures.crossings import Crossing
 from reports.pictures.latency import MOST_STEPS, thinned
 from reports.pictures.numbers import enough_digits, mean_cell, number, printed_digits
@@ -59,8 +60,8 @@ def test_a_mean_of_one_replicate_has_no_interval() -> None:
 def test_counts_say_what_means_are_over() -> None:
     assert counted([Mean(1, 0, 2, 4), Mean(1, 0, 2, 4)]) == "means over 4 replicates, 95 % intervals"
     assert counted([Mean(1, 0, 2, 3), Mean(1, 0, 2, 4)], intervals=False) == "means over 3 to 4 replicates"
-    assert counted([Mean(1, 1, 1, 1)]) == "one trial each, no interval"
-    assert counted([Mean(1, 0, 2, 1)]) == "one trial each, its own interval"
+    assert counted([Mean(1, 1, 1, 1)]) == "one replicate each, no interval"
+    assert counted([Mean(1, 0, 2, 1)]) == "one replicate each, its own interval"
 
 
 SPOTS = st.tuples(st.floats(20, 380), st.floats(20, 280))
@@ -129,3 +130,10 @@ def test_stages_that_are_grouped_are_summed_and_others_keep_their_names() -> Non
     medians = pandas.DataFrame({"a": [1.0], "b": [2.0], "roi_align": [3.0]})
     grouped = grouped_stages(medians, {"both": ["a", "b"], "absent": ["c"]})
     assert grouped.to_dict("list") == {"both": [3.0], "roi align": [3.0]}
+
+
+def test_a_line_breaks_beside_levels_that_have_no_order() -> None:
+    levels = ["plain", "twice", "0", "1", "5"]
+    assert with_gaps(levels, None) == ["plain", None, "twice", None, "0", "1", "5"]
+    assert with_gaps(levels, True) == levels and with_gaps(["0", "1"], None) == ["0", "1"]
+    assert with_gaps(["0", "1"], False) == ["0", None, "1"] and with_gaps(["0"], None) == ["0"]

