@@ -1,5 +1,5 @@
 # Every target works as the first command of a fresh clone: it makes .venv, installs, and goes.
-# Variables: PROFILE, EXECUTOR, JOBS, DEVICE, STORE, OUT, PYTHON; TESTS for test-slow.
+# Variables: PROFILE, EXECUTOR, JOBS, DEVICE, STORE, OUT, PYTHON; TESTS for test-slow; SITE for pictures.
 
 PYTHON ?= python3
 EXECUTOR ?= local
@@ -17,7 +17,7 @@ EXPERIMENTS := vilt-speed vilt-cost simclr-head simclr-h-vs-z simclr-augmentatio
   clip-prompts clip-few-shot clip-shift clip-counting clip-zero-shot
 REPRODUCE := $(addprefix reproduce-,$(EXPERIMENTS))
 
-.PHONY: help setup test test-slow bench lint format report claims clean reproduce reproduce-everything $(REPRODUCE)
+.PHONY: help setup test test-slow bench lint format report claims pictures clean reproduce reproduce-everything $(REPRODUCE)
 
 help:
 	@echo "make reproduce-vilt-speed   is ViLT tens of times faster than region models? (minutes)"
@@ -30,8 +30,9 @@ help:
 	@echo "make reproduce-everything   all experiments (three hours)"
 	@echo "make report                 the report of everything in the store"
 	@echo "make claims                 docs/claims.md: every registered claim with its verdicts, from the store"
+	@echo "make pictures               the README's pictures, from the report in SITE (default: site)"
 	@echo "make test | test-slow | bench | lint | clean | setup"
-	@echo "Variables: PROFILE=smoke|laptop|..., DEVICE=cpu|cuda, JOBS=N, EXECUTOR=local|inline|slurm, STORE=DIR, OUT=DIR"
+	@echo "Variables: PROFILE=smoke|laptop|..., DEVICE=cpu|cuda, JOBS=N, EXECUTOR=local|inline|slurm, STORE=DIR, OUT=DIR, SITE=DIR"
 
 # Of clip-benchmark only its lists of class names and templates are read, so it comes without what it depends on.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -69,6 +70,10 @@ report: $(VENV)/installed
 
 claims: $(VENV)/installed
 	@$(BIN)/harness claims $(if $(DEVICE),--device $(DEVICE)) $(if $(STORE),--store $(STORE)) --out docs/claims.md
+
+# Needs Chromium, as the tests in tests/browser do.
+pictures: $(VENV)/installed-test
+	@PYTHONPATH=tests $(BIN)/python -m browser.make_pictures $(or $(SITE),site) docs
 
 # Two processes, a file of tests each at a time: modules share what their fixtures made. Slow tests mostly wait.
 test: $(VENV)/installed-test

@@ -97,16 +97,17 @@ def _tables(selection: Selection, wanted: str | None) -> list[Table]:
         UserError: the report declares no such table, or two of that title.
     """
     from reports.collect import results_of
-    from reports.declarations import declaration_of
+    from reports.default_tables import table_declarations
     from reports.overview_table import claims_table
     from reports.tables import build_table
 
-    declared = declaration_of(selection.design.experiment).tables
+    results = results_of(selection.state, selection.store, judged=False)
+    declared = table_declarations(results)
     chosen = list(range(len(declared))) if wanted is None else _places(wanted, [table.title for table in declared])
-    with_claims = wanted is None or not chosen
-    results = results_of(selection.state, selection.store, judged=with_claims)
     tables = [build_table(declared[place], results) for place in chosen]
-    return [*tables, claims_table(results.judgements)] if with_claims else tables
+    if wanted is None or not chosen:
+        tables.append(claims_table(results_of(selection.state, selection.store).judgements))
+    return tables
 
 
 def _places(wanted: str, titles: Sequence[str]) -> list[int]:

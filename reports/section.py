@@ -14,6 +14,7 @@ from harness.verdicts.variance import stream_shares
 from reports.bundle import section_files
 from reports.cells import Table
 from reports.collect import Results
+from reports.default_tables import table_declarations
 from reports.explain import not_stated, tuning_table
 from reports.machines import machine_text
 from reports.manifest import asked_for, reported
@@ -48,7 +49,7 @@ def make_section(results: Results) -> Section:
         OSError: an attempt was taken away meanwhile.
         UserError: a plot function that the spec names cannot be had.
     """
-    tables = [build_table(table, results) for table in results.declaration.tables] if results.has_records else []
+    tables = [build_table(table, results) for table in table_declarations(results)] if results.has_records else []
     rows = overview_rows(results.judgements, results.key)
     return Section(
         key=results.key,

@@ -20,15 +20,21 @@ DESKTOP, PHONE = (1280, 900), (390, 844)
 """Width and height of a window, in CSS pixels."""
 
 
+MISSING = f"no browser is installed here: none of {', '.join(NAMES)} (Debian: {INSTALL})"
+
+
+def find_browser() -> str | None:
+    """Return the path of the first browser that is installed; None where there is none."""
+    return next((found for name in NAMES if (found := shutil.which(name)) is not None), None)
+
+
 def require_browser() -> str:
     """Return the browser's path. Skip the calling test where there is none; with REQUIRE_BROWSER=1, fail it."""
-    for name in NAMES:
-        if (found := shutil.which(name)) is not None:
-            return found
-    message = f"no browser is installed here: none of {', '.join(NAMES)} (Debian: {INSTALL})"
+    if (found := find_browser()) is not None:
+        return found
     if os.environ.get("REQUIRE_BROWSER") == "1":
-        pytest.fail(message, pytrace=False)
-    pytest.skip(message)
+        pytest.fail(MISSING, pytrace=False)
+    pytest.skip(MISSING)
 
 
 @dataclass
