@@ -13,6 +13,7 @@ from reports.pictures.canvas import INK, MARKERS, SERIES, SOFT, SURFACE, with_un
 from reports.pictures.claim_axes import MOST_TICKS, scale_of, tick_texts, ticks
 from reports.pictures.claim_panels import LABEL, SMALL, spread
 from reports.pictures.claim_sketch import MOST_DOTS, Arms, Curves, Line
+from reports.pictures.words import ELLIPSIS
 
 MOST_LINES = 30
 """Replicates up to which each has a line of its own."""
@@ -87,7 +88,9 @@ def _name_levels(axis: Any, curves: Curves, wide: bool) -> None:
     for index, (place, level) in enumerate(zip(places, curves.levels, strict=True)):
         share = f"\n{100 * curves.shares[index]:.0f} %" if curves.shares else ""
         free = abs(place - last) >= nearest
-        names.append(f"{wrapped(level, max(4, characters), 2)}{share}" if free or share else "")
+        name = wrapped(level, max(4, characters), 2)
+        name = name if ELLIPSIS not in name else wrapped(curves.short[index], max(4, characters), 2)
+        names.append(f"{name}{share}" if free or share else "")
         last = place if free else last
     axis.set_xticks(list(places), names, fontsize=SMALL if len(places) <= MOST_TICKS else SMALL - 2)
     below = "; under it, share of draws in which it is best" if curves.shares else ""

@@ -81,7 +81,7 @@ def curves_of(case: Case, cells: Cells, scale: str, label: str) -> Curves:
     names = tuple(f"replicate {replicate}" for replicate in cells.replicates)
     shown = tuple(one_line(case.results.label(level, claim.along)) for level in levels)
     unit = "" if crossing else one_line(claim.unit)
-    return Curves(spoken(claim.along), label, unit, shown, tuple(places), lines, names)
+    return Curves(spoken(claim.along), label, unit, shown, tuple(map(one_line, levels)), tuple(places), lines, names)
 
 
 def _line(label: str, values: numpy.ndarray, parts: Sequence[Component]) -> Line:

@@ -94,6 +94,7 @@ class Line:
 class Curves:
     """Curves over the levels of a factor, which stand at ``places``.
 
+    ``levels`` are what they are called, ``short`` their own names, for where there is no room for more.
     ``claimed`` are the levels that a claim names as best, ``shares`` the chance of each to be it; ``fit`` is a line
     through two points of the panel.
     """
@@ -102,6 +103,7 @@ class Curves:
     label: str
     unit: str
     levels: tuple[str, ...]
+    short: tuple[str, ...]
     places: tuple[float, ...]
     lines: tuple[Line, ...]
     names: tuple[str, ...]

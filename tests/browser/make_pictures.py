@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 LARGEST = 150_000
 """Bytes of one file."""
-COLOURS = 128
+COLOURS = 256
 CLAIMS = ("vilt.speed.region", "clip.prompts.template", "vilt.cost.ratio")
 """Whose card is shown: the first of them that the report has, else the first card with a picture."""
 PICTURES = ("How many times slower than ViLT", "Accuracy by the number of templates", "Operations against parameters")
@@ -89,7 +89,7 @@ def small(shots: Sequence[bytes]) -> bytes:
         whole.paste(image, (0, top))
         top += image.height
     target = io.BytesIO()
-    whole.quantize(COLOURS, dither=Image.Dither.NONE).save(target, "PNG", optimize=True)
+    whole.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(target, "PNG", optimize=True)
     return target.getvalue()
 
 
