@@ -13,6 +13,7 @@ from reports.compare import compare
 from reports.manifest import TEMPLATES
 from reports.parts import NotStated, OverviewRow, Section
 from reports.pictures.forest import draw_forest
+from reports.rendering.text import clean
 from reports.site import Other
 from reports.templating import environment, moment
 
@@ -43,8 +44,7 @@ def render(sections: Sequence[Section], other: Other | None, made: float) -> str
         not_stated=merged([entry for section in sections for entry in section.not_stated]),
         made=moment(made),
     )  # fmt: skip
-    # What no file can hold, half of a surrogate pair, becomes a question mark.
-    return page.encode(errors="replace").decode()
+    return clean(page)
 
 
 def by_paper(rows: Sequence[OverviewRow]) -> dict[str, list[OverviewRow]]:

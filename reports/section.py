@@ -27,6 +27,7 @@ from reports.pictures.picture import Picture
 from reports.places import interrupted, place_text, places
 from reports.protocol import protocol_of
 from reports.rendering.html import table_html
+from reports.rendering.text import clean
 from reports.tables import build_table
 from reports.templating import environment, moment
 
@@ -54,7 +55,7 @@ def make_section(results: Results) -> Section:
     return Section(
         key=results.key,
         title=results.design.experiment.spec.title,
-        html=_html(results, rows, tables),
+        html=clean(_html(results, rows, tables)),
         rows=tuple(rows),
         claims=tuple(judgement.row() for judgement in results.judgements),
         forest=tuple(forest_rows(results.judgements)),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+
+from preloaded import call
 
 TRIALS = '''
 """Small trial functions for the tests."""
@@ -83,15 +83,8 @@ class Workplace:
         return path
 
     def harness(self, *arguments: str, environment: dict[str, str] | None = None) -> Finished:
-        found = subprocess.run(
-            [sys.executable, "-m", "harness", *arguments],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            env={**os.environ, **(environment or {})},
-        )
-        return Finished(found.returncode, found.stdout, found.stderr)
+        """Call the command line as a user does in this folder."""
+        return Finished(*call(self.folder, arguments, {**os.environ, **(environment or {})}, timeout=240))
 
 
 SMALL_SPEC = """

@@ -44,6 +44,10 @@ def checked_records(returned: Any, blocked: Mapping[str, Sequence[str]]) -> tupl
 
 
 def _plain(key: str, value: Any) -> Any:
+    for text in (key, value):
+        if isinstance(text, str) and not _is_writable(text):
+            shown = text.encode(errors="replace").decode()
+            raise RecordError(f"'{shown}' has half of a surrogate pair in it, which no table can hold")
     if value is None or isinstance(value, str | bool):
         return value
     if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
@@ -55,3 +59,11 @@ def _plain(key: str, value: Any) -> Any:
     if isinstance(value, numbers.Real):
         return float(value)
     raise RecordError(f"the metric '{key}' is a {type(value).__name__}; a record holds numbers, texts or nothing")
+
+
+def _is_writable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

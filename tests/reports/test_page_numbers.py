@@ -295,7 +295,19 @@ def verified(place: Workplace, site: Path, monkeypatch: pytest.MonkeyPatch) -> F
     return Finished(int(found.return_value), found.output, "")
 
 
-@pytest.mark.parametrize("name", EDITS)
+COMMON = (
+    "a number in a table",
+    "a verdict's badge",
+    "where an effect is drawn",
+    "which trials are behind a number",
+    "a file in the zip",
+)
+"""The edits that are tried every time; the others belong to the slow tests."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in COMMON else [pytest.mark.slow]) for name in EDITS]
+)
 def test_a_hand_edited_copy_is_found(place: Workplace, site: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     EDITS[name](site)
     found = verified(place, site, monkeypatch)
@@ -305,6 +317,7 @@ def test_a_hand_edited_copy_is_found(place: Workplace, site: Path, monkeypatch: 
     assert "not verified: 1 difference" not in found.out or name == "a missing zip"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["a number in a table", "where an effect is drawn", "claims.json", "a file in the zip"]
 )

@@ -197,7 +197,6 @@ def test_no_text_becomes_markup(source: str) -> None:
     assert source.count("<script") == source.count("</script") == 1
 
 
-@pytest.mark.xfail(strict=True, reason="control characters of spec texts stand on the page as they are")
 def test_the_page_has_no_character_that_html_forbids(source: str) -> None:
     assert clean(source) == source
 
@@ -244,7 +243,6 @@ def test_the_message_of_a_failure_is_shown(page: lxml.html.HtmlElement, name: st
     assert any(words(text) in found for found in seen(page, f"{path}/pre"))
 
 
-@pytest.mark.xfail(strict=True, reason="neither what is kept nor the long table can hold half a surrogate pair")
 @pytest.mark.parametrize("function", ["break_in_half", "name_in_half"])
 def test_half_a_pair_of_characters_breaks_nothing(place: Workplace, function: str) -> None:
     """Python's strings and JSON may hold one half of a surrogate pair; no file in UTF-8 can."""
