@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -137,8 +138,15 @@ def _protocol(file: ClaimRegistry, names: set[str], folder: Path) -> list[Protoc
     ]
 
 
+TYPING_ERROR = 0.87
+"""How alike, of 1 for equal ones, two names are of which one is the other with a letter wrong."""
+
+
 def _check_concerns(file: ClaimRegistry, names: set[str], folder: Path) -> None:
-    """Refuse a name under ``concerns`` that is neither a claim nor an experiment that lies beside claims or spec."""
+    """Refuse a name under ``concerns`` that looks like a claim or an experiment beside claims or spec, and is none.
+
+    Any other name is of an experiment that lies elsewhere, as where a claims file was copied beside a spec of one's own.
+    """
     known = {*names, *file.claims}
     open_names = [
         (("protocol", index, "concerns", place), wanted)
@@ -149,8 +157,8 @@ def _check_concerns(file: ClaimRegistry, names: set[str], folder: Path) -> None:
     if open_names:
         known |= _experiments_in(file.source.path.parent) | _experiments_in(folder)
     for at, wanted in open_names:
-        if wanted not in known:
-            names_known = sorted(known)
+        names_known = sorted(known)
+        if wanted not in known and difflib.get_close_matches(wanted, names_known, cutoff=TYPING_ERROR):
             message = f"no experiment or claim '{wanted}'{nearest(wanted, names_known)} (known: {listed(names_known)})"
             raise file.source.error(at, message)
 

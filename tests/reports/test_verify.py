@@ -259,7 +259,11 @@ def test_a_number_edited_on_the_page(place: Workplace, with_hash: bool) -> None:
     ("before", "after", "sentence"),
     [
         ("</h1>", "</h1><script>alert(1)</script>", "'alert(1)' stands there, and does not come out when recomputed"),
-        ('<h2 id="timed-laptop-title">Systems timed</h2>\n', "", "'Systems timed' is not there, and comes out when recomputed"),
+        (
+            '<h2 id="timed-laptop-title">Systems timed</h2>\n',
+            "",
+            "'Systems timed' is not there, and comes out when recomputed",
+        ),
         ('class="verdict direction-only"', 'class="verdict reproduced"', "verdict reproduced"),
         ("<main>", "<main><!-- me -->", "outside of any text: <main><!-- me --> stands there, recomputed <main>"),
         (DRAWN, DRAWN + "1", "picture 'Picture of "),
