@@ -145,7 +145,7 @@ TYPING_ERROR = 0.87
 def _check_concerns(file: ClaimRegistry, names: set[str], folder: Path) -> None:
     """Refuse a name under ``concerns`` that looks like a claim or an experiment beside claims or spec, and is none.
 
-    Any other name is of an experiment that lies elsewhere, as where a claims file was copied beside a spec of one's own.
+    Any other name is of an experiment that lies elsewhere, as where a claims file was copied beside one's own spec.
     """
     known = {*names, *file.claims}
     open_names = [
