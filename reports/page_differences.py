@@ -12,7 +12,9 @@ from reports.claim_differences import shown_pair
 
 PAGE = "index.html"
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "summary")
-BLOCKS = frozenset((*HEADINGS, "title", "style", "script", "p", "li", "td", "th", "caption", "figcaption", "pre"))
+BLOCKS = frozenset(
+    (*HEADINGS, "title", "style", "script", "p", "li", "dt", "dd", "td", "th", "caption", "figcaption", "pre")
+)
 PICTURE = "svg"
 
 
@@ -177,7 +179,7 @@ class _Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self._pieces.append(data)
-        if self._code is not None and not self._depth and self._kind == "td":
+        if self._code is not None and not self._depth and self._kind in ("td", "th"):
             self._code.append(data)
 
     def handle_comment(self, data: str) -> None:
