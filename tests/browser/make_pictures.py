@@ -53,8 +53,6 @@ def opened(browser: Browser, file: Path, width: int, height: int) -> Page:
     """Return the page in the light, in a window of its own."""
     page = browser.new_page(viewport={"width": width, "height": height}, color_scheme="light")
     page.goto(file.absolute().as_uri())
-    # What is out of sight is not drawn at once, and would be white on a picture of it.
-    page.add_style_tag(content=".experiment { content-visibility: visible !important; }")
     return page
 
 

@@ -68,7 +68,7 @@ def open_dialog(page: Page, link: Locator) -> list[str]:
     assert page.evaluate("document.getElementById('trials-dialog').contains(document.activeElement)")
     trials = page.locator("#trials-dialog-rows tr th").all_inner_texts()
     number = f"{len(trials)} {'trial' if len(trials) == 1 else 'trials'}"
-    assert page.locator("#trials-dialog-title").inner_text() == f"{(link.text_content() or str()).strip()}: {number}"
+    assert page.locator("#trials-dialog-title").inner_text() == f"{(link.text_content() or '').strip()}: {number}"
     assert page.locator("#trials-dialog-head th").first.inner_text() == "Trial"
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
