@@ -153,10 +153,11 @@ class Drivers:
     def here(self, command: str, *arguments: str) -> Finished:
         """Call the command line in this process, which has loaded already what takes a driver seconds to load."""
         self._monkeypatch.setattr(sys, "argv", ["harness", command, "two.yaml", *arguments])
-        out, err = io.StringIO(), io.StringIO()
+        # Tables are written as bytes, which a terminal or a file takes, and text in memory alone does not.
+        out, err = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
             main()
-        return Finished(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+        return Finished(int(ended.value.code or 0), out.buffer.getvalue().decode(), err.getvalue())
 
     def alone(self) -> Finished:
         """Run the whole sweep with one driver, in a store of its own."""
