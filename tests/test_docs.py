@@ -25,6 +25,7 @@ def example(workplace: Workplace) -> Workplace:
     return workplace
 
 
+@pytest.mark.slow
 def test_the_example_runs_up_to_a_verdict(example: Workplace) -> None:
     (commands,) = blocks("sh")
     for command in commands.strip().splitlines():
