@@ -56,7 +56,6 @@ def lines(sections: Sequence[Section]) -> Iterator[str]:
     """Yield what the command prints of each claim."""
     for section in sections:
         for row in section.rows:
-            reading = f" ({row.reading})" if row.reading else ""
-            yield f"{row.verdict:15} {row.claim}{reading}: {row.effect}"
+            yield f"{row.verdict:15} {row.label}: {row.effect}"
     if not sections:
         yield "the store holds no results yet; run an experiment first"

@@ -61,10 +61,9 @@ def claims_side_by_side(here: Sequence[OverviewRow], there: Sequence[OverviewRow
     rows = []
     for row in here:
         other = others.get(row.anchor)
-        label = f"{row.claim} ({row.reading})" if row.reading else row.claim
         rows.append(
             [
-                Cell(text=label),
+                Cell(text=row.label),
                 effect_cell(row),
                 effect_cell(other) if other else Cell(),
                 Cell(text=row.verdict),

@@ -9,6 +9,7 @@ import pandas
 
 from reports.collect import Results
 from reports.declarations import Column, TableDeclaration
+from reports.pictures.words import spoken
 
 TITLE = "Means by level"
 CAPTION = "Means over replicates, each with Student's 95 % interval. Every spec that declares no table has this one."
@@ -29,7 +30,7 @@ def table_declarations(results: Results) -> Sequence[TableDeclaration]:
     if declared or not varied or not metrics:
         return declared
     columns = tuple(
-        Column(metric=name, label=name.replace("_", " "), statistic="mean", digits=_digits(results.table[name]))
+        Column(metric=name, label=spoken(name), statistic="mean", digits=_digits(results.table[name]))
         for name in metrics
     )
     return (TableDeclaration(title=TITLE, caption=CAPTION, rows=tuple(varied), columns=columns),)

@@ -67,7 +67,7 @@ class KeptSections:
         self._folder = site / FOLDER
         self._new: dict[str, Kept] = {}
         self._used: set[str] = set()
-        self._common: dict[Path, str] = {}
+        self._digests: dict[Path, str] = {}
 
     @property
     def made(self) -> int:
@@ -89,10 +89,13 @@ class KeptSections:
 
         It is taken before the section is made, so that what changes meanwhile is found changed the next time.
         """
-        root = wanted.store.root
-        if root not in self._common:
-            self._common[root] = _digest([*_surroundings(), *_of_store(wanted.store)])
-        return _digest([self._common[root], *_listing(root / wanted.experiment.name)])
+        root, folder = wanted.store.root, wanted.store.root / wanted.experiment.name
+        # Profiles of an experiment share a folder, and what is not kept is asked for twice.
+        if root not in self._digests:
+            self._digests[root] = _digest([*_surroundings(), *_of_store(wanted.store)])
+        if folder not in self._digests:
+            self._digests[folder] = _digest([self._digests[root], *_listing(folder)])
+        return self._digests[folder]
 
     def keep(self) -> None:
         """Write what was made anew, and remove what was not asked for.

@@ -63,6 +63,11 @@ class OverviewRow(Part):
     words: str
     beside: tuple[Beside, ...]
 
+    @property
+    def label(self) -> str:
+        """The claim's id, and its reading where the spec tunes."""
+        return f"{self.claim} ({self.reading})" if self.reading else self.claim
+
 
 class ForestRow(Part):
     """One claim in units of the published effect: 0 is no effect and 1 the paper's figure.

@@ -9,6 +9,7 @@ from typing import Any
 from harness.plan.design import Design, Factor, Level
 from harness.spec.models import level_name
 from reports.collect import Results
+from reports.pictures.words import spoken
 
 Entries = tuple[tuple[str, str], ...]
 """Texts by label; a label stands once."""
@@ -82,7 +83,7 @@ def _fixed(design: Design) -> Iterator[tuple[str, str]]:
         if known is None or not known.placement:
             label = _label(name)
             text = ", ".join(flattened(level.given))
-            yield label, _cut(text if _words(name) == label else f"{_words(name)} {text}")
+            yield label, _cut(text if spoken(name) == label else f"{spoken(name)} {text}")
 
 
 def _factors(results: Results, labels: set[str]) -> Iterator[tuple[str, str]]:
@@ -91,7 +92,7 @@ def _factors(results: Results, labels: set[str]) -> Iterator[tuple[str, str]]:
         label = _label(factor.name)
         if factor.name not in PART_OF and label not in labels:
             label = COMPARED
-        name = "" if label == _words(factor.name) else f"{_words(factor.name)}: "
+        name = "" if label == spoken(factor.name) else f"{spoken(factor.name)}: "
         together = " (interleaved in every trial)" if factor.blocked else ""
         levels = SEPARATOR.join(_level(results, factor, one) for one in factor.levels)
         yield label, _cut(name + levels) + together
@@ -110,13 +111,13 @@ def _plan(design: Design, trials: int) -> Iterator[tuple[str, str]]:
     """Return how often, with what tuning, and on what."""
     if design.select is not None:
         select = design.select
-        tried = " and ".join(_words(name) for name in select.factors)
+        tried = " and ".join(spoken(name) for name in select.factors)
         matched = ", ".join(flattened(select.matched))
         only = f", at {', '.join(flattened(select.at))} only" if select.at else ""
         yield (
             "tuning",
             f"every arm tries the same grid of {tried} on {_number(select.replicates, 'replicate')} of its own{only}, "
-            f"by {_words(select.metric)}; reported at its best and, matched, at {matched}",
+            f"by {spoken(select.metric)}; reported at its best and, matched, at {matched}",
         )
     if len(design.looks) > 1:
         *earlier, last = design.looks
@@ -150,7 +151,7 @@ def _hardware(design: Design) -> str:
 def flattened(value: Any, name: str = "") -> list[str]:
     """Return a value of a spec as short texts: ``{"crop": {"scale": [0.2, 1]}}`` is ``["crop scale (0.2, 1)"]``."""
     if isinstance(value, Mapping) and value:
-        return [text for key, inner in value.items() for text in flattened(inner, f"{name} {_words(str(key))}".strip())]
+        return [text for key, inner in value.items() for text in flattened(inner, f"{name} {spoken(str(key))}".strip())]
     return [f"{name} {_text(value)}".strip()]
 
 
@@ -163,11 +164,7 @@ def _text(value: Any) -> str:
 
 
 def _label(name: str) -> str:
-    return PART_OF.get(name, _words(name))
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
+    return PART_OF.get(name, spoken(name))
 
 
 def _number(count: int, noun: str) -> str:

@@ -52,16 +52,17 @@ def make_section(results: Results) -> Section:
     """
     tables = [build_table(table, results) for table in table_declarations(results)] if results.has_records else []
     rows = overview_rows(results.judgements, results.key)
+    machines = [machine_text(found) for found in results.environments]
     return Section(
         key=results.key,
         title=results.design.experiment.spec.title,
-        html=clean(_html(results, rows, tables)),
+        html=clean(_html(results, rows, tables, machines)),
         rows=tuple(rows),
         claims=tuple(judgement.row() for judgement in results.judgements),
         forest=tuple(forest_rows(results.judgements)),
         not_stated=tuple(not_stated(results.design.experiment)),
         tables=tuple(_without_trials(table) for table in tables),
-        machines=tuple(machine_text(found) for found in results.environments),
+        machines=tuple(machines),
         files=section_files(results, tables),
         reported=reported(results),
     )
@@ -105,8 +106,9 @@ def _without_trials(table: Table) -> Table:
     return replace(table, rows=[[replace(cell, trials=()) for cell in row] for row in table.rows])
 
 
-def _html(results: Results, rows: Sequence[OverviewRow], tables: Sequence[Table]) -> str:
+def _html(results: Results, rows: Sequence[OverviewRow], tables: Sequence[Table], machines: Sequence[str]) -> str:
     design, judgements = results.design, results.judgements
+    asked = asked_for(design.experiment)
     pictures = [p for entry in results.declaration.pictures if results.has_records and (p := draw(entry, results))]
     link = trial_links(results)
 
@@ -138,7 +140,7 @@ def _html(results: Results, rows: Sequence[OverviewRow], tables: Sequence[Table]
             for entry in results.state.states
             if entry.status == "failed" and entry.counted and entry.counted.attempt.failure
         ],
-        machines=[machine_text(found) for found in results.environments],
+        machines=machines,
         places=places(results.counted),
         interrupted=interrupted(results.state.states),
         took=duration(sum(entry.counted.attempt.seconds for entry in results.counted if entry.counted)),
@@ -154,6 +156,6 @@ def _html(results: Results, rows: Sequence[OverviewRow], tables: Sequence[Table]
         frozen=moment(results.state.selection.frozen) if results.state.selection else "",
         streams=stream_shares(results.state, tuple(dict.fromkeys(j.claim.metric for j in judgements))),
         saved=saved_by_looks(results.state, judgements),
-        asked_for=asked_for(design.experiment),
-        command=f"harness run {asked_for(design.experiment)} --profile {design.profile_name}",
+        asked_for=asked,
+        command=f"harness run {asked} --profile {design.profile_name}",
     )  # fmt: skip

@@ -13,7 +13,8 @@ from harness.spec.models import level_name
 from reports.cells import NOTHING, Cell, Heading, Table
 from reports.collect import Results
 from reports.declarations import Column, TableDeclaration, published_values
-from reports.means import by_replicate, chosen, mean_of
+from reports.means import by_replicate, chosen, mean_of, trials_of
+from reports.pictures.words import spoken
 
 
 def build_table(declaration: TableDeclaration, results: Results) -> Table:
@@ -28,7 +29,7 @@ def build_table(declaration: TableDeclaration, results: Results) -> Table:
     labels = [", ".join(map(results.label, levels, factors)) for levels in rows_of]
     rows = [[Cell(text=label)] for label in labels]
     last = [Cell(text="median difference")]
-    headings = [Heading(", ".join(factor.replace("_", " ") for factor in factors))]
+    headings = [Heading(", ".join(map(spoken, factors)))]
     for column in declaration.columns:
         reference = _reference(column, records, factors[0])
         cells = [_cell(column, by_levels.get(levels, records.iloc[:0]), reference) for levels in rows_of]
@@ -102,13 +103,13 @@ def _cell(column: Column, own: pandas.DataFrame, reference: float | None) -> Cel
         if not reference:
             return Cell(text=NOTHING)
         value, low, high = value / reference, None, None
-    trials = tuple(own["trial"].unique())
+    trials = trials_of(own)
     return Cell(value, low, high, column.unit, column.digits, trials=trials)
 
 
 def _mean(column: Column, own: pandas.DataFrame) -> Cell:
     """Return the mean over replicates with Student's interval, where there are two that differ."""
-    trials = tuple(own["trial"].unique())
+    trials = trials_of(own)
     values = by_replicate(own, column.metric)
     found = mean_of(values)
     # One NaN among the replicates is shown, never averaged away.

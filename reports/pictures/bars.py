@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import pandas
-
 from reports.collect import Results
 from reports.declarations import BarsPicture
-from reports.means import by_replicate, chosen, trials_of
+from reports.means import chosen
 from reports.pictures.canvas import INK, canvas, legend_below, palette, spoken, with_unit, wrapped
 from reports.pictures.picture import Drawing
 from reports.pictures.series import Along, along_of, counted, lines_of, lines_table, named
@@ -24,11 +22,7 @@ TICK_WIDTH = 12
 def draw_bars(declaration: BarsPicture, results: Results) -> Drawing | None:
     """A mean with its interval for each pair of levels, as a bar from 0, before the paper's bar for that pair."""
     records = chosen(results.records(declaration.reading), declaration.where)
-
-    def statistic(line: pandas.DataFrame, part: pandas.DataFrame) -> tuple[pandas.Series, tuple[str, ...]]:
-        return by_replicate(part, declaration.metric), trials_of(part)
-
-    lines = lines_of(declaration, results, records, statistic)
+    lines = lines_of(declaration, results, records)
     if not lines:
         return None
     published = declaration.published

@@ -51,13 +51,9 @@ BELOW = 105
 def draw_curves(declaration: CurvesPicture, results: Results) -> Drawing | None:
     """The mean of a metric along a factor, a line for each level of another, and the paper's figures faintly behind."""
     records = chosen(results.records(declaration.reading), declaration.where)
-
-    def statistic(line: pandas.DataFrame, part: pandas.DataFrame) -> tuple[pandas.Series, tuple[str, ...]]:
-        return by_replicate(part, declaration.metric), trials_of(part)
-
     across = {level_name(level) for level in declaration.across}
     left_out = {level_name(level) for level in declaration.without} - across
-    lines = _without(lines_of(declaration, results, records, statistic), left_out)
+    lines = _without(lines_of(declaration, results, records), left_out)
     if not any(lines.values()):
         return None
     along = along_of(declaration, results, declaration.published, across | left_out, declaration.logarithmic)

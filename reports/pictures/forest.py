@@ -12,6 +12,7 @@ from harness.spec.claims import ClaimBase, RatioClaim
 from harness.verdicts.judgement import Judgement
 from harness.verdicts.rules import VERDICTS, Verdict
 from reports.cells import Heading, Table
+from reports.overview import reading_text
 from reports.parts import ForestRow
 from reports.pictures.canvas import INK, LINE, SERIES, SOFT, SURFACE, plain, to_svg
 from reports.pictures.claim_axes import FURTHEST
@@ -55,7 +56,7 @@ def forest_rows(judgements: Sequence[Judgement]) -> list[ForestRow]:
 
 def _row(judgement: Judgement) -> ForestRow:
     claim = judgement.claim
-    reading = {"matched": " (matched settings)", "best": " (each arm at its best)"}.get(judgement.reading or "", "")
+    reading = f" ({reading_text(judgement.reading)})" if judgement.reading else ""
     value = low = high = None
     left_out = ""
     if unit_of(claim) is None:

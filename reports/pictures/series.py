@@ -12,7 +12,7 @@ import pandas
 from reports.cells import Heading, Table
 from reports.collect import Results
 from reports.declarations import BarsPicture, CurvesPicture, EffectsPicture, PublishedCurves
-from reports.means import Mean, chosen, mean_of
+from reports.means import Mean, by_replicate, chosen, mean_of, trials_of
 from reports.pictures.numbers import mean_cell, number, word
 from reports.pictures.words import spoken
 
@@ -26,13 +26,23 @@ CLOSE = 0.04
 """The share of a log axis within which a second label has no room."""
 
 
-def lines_of(declaration: AlongFactor, results: Results, records: pandas.DataFrame, statistic: Statistic) -> Lines:
-    """Return the means by level of ``by``, then by level of ``along``; only those that there are."""
+def lines_of(
+    declaration: AlongFactor, results: Results, records: pandas.DataFrame, statistic: Statistic | None = None
+) -> Lines:
+    """Return the means by level of ``by``, then by level of ``along``; only those that there are.
+
+    They are of the metric at each level, or of what ``statistic`` makes of it.
+    """
+
+    def own(line: pandas.DataFrame, part: pandas.DataFrame) -> tuple[pandas.Series, tuple[str, ...]]:
+        return by_replicate(part, declaration.metric), trials_of(part)
+
+    values = statistic or own
     found: dict[str, dict[str, Mean]] = {}
     for group in results.levels(declaration.by) if declaration.by else [""]:
         part = chosen(records, {declaration.by: group}) if declaration.by else records
         for level in results.levels(declaration.along):
-            mean = mean_of(*statistic(part, chosen(part, {declaration.along: level})))
+            mean = mean_of(*values(part, chosen(part, {declaration.along: level})))
             if mean is not None:
                 found.setdefault(group, {})[level] = mean
     return found

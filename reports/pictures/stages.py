@@ -41,7 +41,7 @@ def draw_stages(declaration: StagesPicture, results: Results) -> Drawing | None:
     scale, unit = (MILLISECONDS, "s") if sums.max() >= MILLISECONDS else (1.0, "ms")
     figure, axes = canvas(len(levels), 2, width=12.0)
     labels = [wrapped(results.label(level, factor)) for level in levels]
-    trials = records[records["trial"].isin(trials_of(records))].groupby("trial").ngroups
+    trials = len(trials_of(records))
     times, shares = axes[0]
     _bars(times, grouped / scale, f"median time of a {declaration.of} ({unit})", labels)
     _bars(

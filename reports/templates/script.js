@@ -7,8 +7,7 @@
   const claims = () => [...table.querySelectorAll("tr.claim")];
 
   function filter() {
-    const verdicts = new Set([...filters.elements.verdict.length === undefined
-      ? [filters.elements.verdict] : filters.elements.verdict].filter((box) => box.checked).map((box) => box.value));
+    const verdicts = new Set([...filters.querySelectorAll("[name=verdict]:checked")].map((box) => box.value));
     const paper = filters.elements.paper.value;
     const words = filters.elements.words.value.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
