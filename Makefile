@@ -50,16 +50,19 @@ $(VENV)/installed-test: $(VENV)/installed
 
 setup: $(VENV)/installed
 
+# Every command adds what it took to an account; the report's says what the whole came to.
+ACCOUNT := export HARNESS_ACCOUNT=$$(mktemp); trap 'rm -f "$$HARNESS_ACCOUNT"' EXIT
+
 # A sweep with failed trials (exit status 3) still has a report, and the status is passed on after it.
 $(REPRODUCE): reproduce-%: $(VENV)/installed
-	@$(BIN)/harness run $* $(SELECT) $(RUN); status=$$?; \
+	@$(ACCOUNT); $(BIN)/harness run $* $(SELECT) $(RUN); status=$$?; \
 	if [ $$status -eq 0 ] || [ $$status -eq 3 ]; then $(BIN)/harness report $* $(REPORT) || exit $$?; fi; \
 	exit $$status
 
 reproduce: WANTED := $(HEADLINES)
 reproduce-everything: WANTED := $(EXPERIMENTS)
 reproduce reproduce-everything: $(VENV)/installed
-	@worst=0; for name in $(WANTED); do \
+	@$(ACCOUNT); worst=0; for name in $(WANTED); do \
 	  $(BIN)/harness run $$name $(SELECT) $(RUN); status=$$?; \
 	  if [ $$status -eq 130 ]; then exit 130; fi; \
 	  if [ $$status -gt $$worst ]; then worst=$$status; fi; \

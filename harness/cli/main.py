@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -84,4 +85,16 @@ def main() -> None:
         # The reader of our output, 'head' perhaps, has had enough.
         sys.stderr.close()
         status = 0
+    _account()
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _account() -> None:
+    """Add this command to the account of a ``make reproduce``, and say with the report what the whole came to."""
+    from harness.execution.account import VARIABLE, account, note_command
+
+    if os.environ.get(VARIABLE):
+        command = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
+        note_command(command)
+        if command == "report":
+            print(account())

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import UserError
+from harness.execution.account import sweeping
 from harness.execution.claims import Claims
 from harness.execution.deaths import bury, end_overdue
 from harness.execution.display import Display, Tally
@@ -85,7 +86,7 @@ def run_sweep(
         Claims(store.claims_folder(design.name), Place.here()),
     )
     write_json(folder / "run.json", _description(sweep, executor))
-    with Display(design.name, sweep.tally) as display:
+    with sweeping(sweep.ran), Display(design.name, sweep.tally) as display:
         try:
             if executor == "inline":
                 _inline(sweep, display)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.execution.account import Span
 from harness.execution.answers import answer
 from harness.execution.claims import Claims
 from harness.execution.display import Tally
@@ -52,7 +53,10 @@ class SweepWorker:
 
 @dataclass
 class Sweep:
-    """The state of one run of the driver. ``elsewhere`` are pending trials that somebody else is at."""
+    """The state of one run of the driver.
+
+    ``elsewhere`` are pending trials that somebody else is at; ``ran`` says when trials were running.
+    """
 
     design: Design
     store: Store
@@ -66,6 +70,7 @@ class Sweep:
     claims: Claims
     workers: list[SweepWorker] = field(default_factory=list)
     elsewhere: set[str] = field(default_factory=set)
+    ran: list[Span] = field(default_factory=list)
     died_early: int = 0
     launched: int = 0
 
@@ -94,6 +99,8 @@ def note(sweep: Sweep, worker: SweepWorker, event: dict[str, object]) -> None:
         sweep.tally.within[trial] = (int(str(event["done"])), int(str(event["total"])))
     elif kind in ("finished", "lost", "interrupted"):
         worker.current = None
+        took = event.get("seconds")
+        sweep.ran.append((worker.began, time.time() if took is None else worker.began + float(str(took))))
         sweep.tally.running.discard(trial)
         sweep.tally.within.pop(trial, None)
         if kind == "finished" and event["failure"] is None:
