@@ -18,11 +18,15 @@ from harness.verdicts.judge import judge
 from harness.verdicts.judgement import Judgement
 from reports.declarations import ReportDeclaration, declaration_of
 from reports.places import task_ends
+from reports.profiles.collect import Profiles, collect_profiles
 
 
 @dataclass(frozen=True)
 class Results:
-    """One experiment under one profile: its design, trial states, verdicts, records and environments."""
+    """One experiment under one profile: its design, trial states, verdicts, records and environments.
+
+    ``profiles`` are of its arms: what ``harness profile`` measured, which counts for no claim.
+    """
 
     design: Design
     state: PlanState
@@ -33,6 +37,7 @@ class Results:
     deviations: Sequence[str]
     underpowered: Sequence[str]
     task_ends: Sequence[tuple[str, str]] = ()
+    profiles: Profiles = Profiles()
 
     @property
     def key(self) -> str:
@@ -93,4 +98,5 @@ def results_of(state: PlanState, store: Store, *, judged: bool = True) -> Result
         deviations=deviations(state, store) if judged else (),
         underpowered=underpowered_claims(state, store) if judged else (),
         task_ends=task_ends(design, store),
+        profiles=collect_profiles(state, store),
     )

@@ -94,17 +94,18 @@ def _tables(selection: Selection, wanted: str | None) -> list[Table]:
     """Return one table, or all and the claims, as the report shows them.
 
     Raises:
-        UserError: the report declares no such table, or two of that title.
+        UserError: the report has no such table, or two of that title.
     """
     from reports.collect import results_of
     from reports.default_tables import table_declarations
     from reports.overview_table import claims_table
+    from reports.profiles.tables import profile_tables
     from reports.tables import build_table
 
     results = results_of(selection.state, selection.store, judged=False)
-    declared = table_declarations(results)
-    chosen = list(range(len(declared))) if wanted is None else _places(wanted, [table.title for table in declared])
-    tables = [build_table(declared[place], results) for place in chosen]
+    known = [build_table(declared, results) for declared in table_declarations(results)] + profile_tables(results).all
+    chosen = list(range(len(known))) if wanted is None else _places(wanted, [table.title for table in known])
+    tables = [known[place] for place in chosen]
     if wanted is None or not chosen:
         tables.append(claims_table(results_of(selection.state, selection.store).judgements))
     return tables

@@ -6,17 +6,29 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["bytes", "deleted", "edited", "trial", "declared", "claim", "tables", "page", "picture"]
+Kind = Literal["bytes", "deleted", "bench", "edited", "trial", "declared", "claim", "tables", "page", "picture"]
 
-ORDER: tuple[Kind, ...] = ("bytes", "deleted", "edited", "trial", "declared", "claim", "tables", "page", "picture")
+ORDER: tuple[Kind, ...] = (
+    "bytes",
+    "deleted",
+    "bench",
+    "edited",
+    "trial",
+    "declared",
+    "claim",
+    "tables",
+    "page",
+    "picture",
+)
 """What the numbers rest on, what was done to the report's files, which trials count now, then what comes out of it."""
 
 SHOWN = 10
 """Sentences of one kind that are shown before the rest is only counted."""
 
 NAMES: dict[Kind, str] = {
-    "bytes": "files of attempts",
-    "deleted": "deleted attempts",
+    "bytes": "files of attempts and profiles",
+    "deleted": "deleted attempts and profiles",
+    "bench": "runs of the benchmarks",
     "edited": "files of the report",
     "trial": "trials",
     "declared": "declared figures of claims",

@@ -126,7 +126,8 @@ def _watched_files(experiment: Experiment) -> Iterator[Path]:
     """Yield the spec's files and those of its trial's code."""
     registered = (*experiment.claims, *experiment.registry)
     yield from dict.fromkeys((experiment.source.path, *(entry.source.path for entry in registered)))
-    functions = [experiment.spec.trial, *(f for f in (experiment.spec.operations, experiment.spec.ready) if f)]
+    spec = experiment.spec
+    functions = [spec.trial, *(named for named in (spec.operations, spec.ready, spec.profiled) if named)]
     functions += _plot_functions(experiment)
     for function in functions:
         yield from source_files(function)

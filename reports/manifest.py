@@ -42,21 +42,27 @@ class ComparedResults(Part):
 class Manifest(Part):
     """What a report was made of.
 
-    ``made`` is in seconds since the epoch; ``files`` are the SHA-256 of the report's own files; ``libraries`` are
-    versions, None for one that is not installed; ``code`` is the fingerprint of the code that judges and renders.
+    ``made`` is in seconds since the epoch; ``files`` are the SHA-256 of the report's own files, ``bench`` those of the
+    kept runs of the benchmarks; ``libraries`` are versions, None for one that is not installed; ``code`` is the
+    fingerprint of the code that judges and renders.
     """
 
     format: Literal[1]
     made: float = Field(ge=0, lt=1e11)
     results: tuple[ReportedResults, ...]
     compared: ComparedResults | None = None
+    bench: dict[str, str] = {}
     files: dict[str, str]
     libraries: dict[str, str | None]
     code: str
 
 
 def make_manifest(
-    results: Sequence[ReportedResults], compared: ComparedResults | None, made: float, files: Mapping[str, bytes]
+    results: Sequence[ReportedResults],
+    compared: ComparedResults | None,
+    made: float,
+    files: Mapping[str, bytes],
+    bench: Mapping[str, str],
 ) -> Manifest:
     """Return the manifest of a report whose own files are ``files``, by name."""
     return Manifest(
@@ -64,6 +70,7 @@ def make_manifest(
         made=made,
         results=tuple(results),
         compared=compared,
+        bench=dict(bench),
         files={name: digest(data) for name, data in files.items()},
         libraries=library_versions(),
         code=report_code(),
@@ -152,6 +159,7 @@ def reported(results: Results) -> ReportedResults:
         device=design.device,
         sources=source_hashes(design.experiment),
         trials=trials,
+        profiles={arm.name: digest((arm.found.folder / COMPLETE).read_bytes()) for arm in results.profiles.arms},
     )
 
 

@@ -115,6 +115,7 @@ class ReportedResults(Part):
 
     ``spec`` is a name or a path, ``sources`` the SHA-256 of the spec and claims files. Paths are relative to the folder
     in which the report was made, where they lie under it; files of the project have the same name anywhere.
+    ``profiles`` are those that are shown: the SHA-256 of their markers by their folders, relative to the store.
     """
 
     spec: str
@@ -123,6 +124,7 @@ class ReportedResults(Part):
     device: str
     sources: dict[str, str]
     trials: dict[str, CountedAttempt]
+    profiles: dict[str, str] = {}
 
 
 class Section(Part):

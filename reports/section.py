@@ -25,6 +25,8 @@ from reports.pictures.declared import draw
 from reports.pictures.forest import forest_rows
 from reports.pictures.picture import Picture
 from reports.places import interrupted, place_text, places
+from reports.profiles.part import ProfilePart, profile_part
+from reports.profiles.tables import profile_tables
 from reports.protocol import protocol_of
 from reports.rendering.html import table_html
 from reports.rendering.text import clean
@@ -50,13 +52,15 @@ def make_section(results: Results) -> Section:
         OSError: an attempt was taken away meanwhile.
         UserError: a plot function that the spec names cannot be had.
     """
-    tables = [build_table(table, results) for table in table_declarations(results)] if results.has_records else []
+    declared = [build_table(table, results) for table in table_declarations(results)] if results.has_records else []
+    profiled = profile_tables(results)
+    tables = [*declared, *profiled.all]
     rows = overview_rows(results.judgements, results.key)
     machines = [machine_text(found) for found in results.environments]
     return Section(
         key=results.key,
         title=results.design.experiment.spec.title,
-        html=clean(_html(results, rows, tables, machines)),
+        html=clean(_html(results, rows, declared, profile_part(results, profiled), machines)),
         rows=tuple(rows),
         claims=tuple(judgement.row() for judgement in results.judgements),
         forest=tuple(forest_rows(results.judgements)),
@@ -106,7 +110,13 @@ def _without_trials(table: Table) -> Table:
     return replace(table, rows=[[replace(cell, trials=()) for cell in row] for row in table.rows])
 
 
-def _html(results: Results, rows: Sequence[OverviewRow], tables: Sequence[Table], machines: Sequence[str]) -> str:
+def _html(
+    results: Results,
+    rows: Sequence[OverviewRow],
+    tables: Sequence[Table],
+    profiled: ProfilePart,
+    machines: Sequence[str],
+) -> str:
     design, judgements = results.design, results.judgements
     asked = asked_for(design.experiment)
     pictures = [p for entry in results.declaration.pictures if results.has_records and (p := draw(entry, results))]
@@ -133,6 +143,7 @@ def _html(results: Results, rows: Sequence[OverviewRow], tables: Sequence[Table]
             for judgement, row in zip(judgements, rows, strict=True)
         ],
         tables=[(table, table_html(table, link)) for table in tables],
+        profiled=profiled,
         pictures=pictures,
         link=link,
         failures=[

@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 from harness.execution.place import available_cpus
 from harness.spec.find import all_experiments, find_experiment
+from harness.store.attempt import PROFILES
 from harness.store.store import Store
 from reports.kept import Kept, KeptSections, Wanted, kept_of
 from reports.parts import Section
@@ -39,7 +40,7 @@ def _wanted(specs: Sequence[str], profile: str | None, device: str | None, store
         yield from (Wanted(find_experiment(spec), profile, device, store, named=True) for spec in specs)
         return
     for experiment in all_experiments():
-        if store.trial_ids(experiment.name):
+        if store.trial_ids(experiment.name) or (store.root / experiment.name / PROFILES).is_dir():
             known = experiment.spec.profiles
             for name in [profile] if profile else known:
                 if name in known:
@@ -66,5 +67,5 @@ def _make(asked: tuple[Wanted, str]) -> Kept:
     wanted, inputs = asked
     began = time.time_ns()
     results = collect(wanted.experiment, wanted.profile, wanted.store, wanted.device)
-    shown = wanted.named or any(entry.counted for entry in results.state.states)
+    shown = wanted.named or results.profiles.arms or any(entry.counted for entry in results.state.states)
     return kept_of(wanted, inputs, make_section(results) if shown else None, began)

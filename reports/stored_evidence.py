@@ -1,8 +1,9 @@
-"""What a report rests on, against the store as it is now: files of attempts, and which attempts count."""
+"""What a report rests on, against the store as it is now: files of attempts and profiles, and which of them count."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.plan.state import TrialState
@@ -15,28 +16,51 @@ from reports.manifest import digest
 from reports.parts import CountedAttempt, ReportedResults
 
 
-def counted_attempts(results: Sequence[ReportedResults]) -> dict[str, CountedAttempt]:
-    """Return the attempts that a report counts, each once, by their folder relative to the store."""
-    return {
-        _name(entry.experiment, trial, counted.attempt): counted
+@dataclass(frozen=True)
+class Evidence:
+    """A folder of the store that a report rests on: an attempt that it counts, or a profile that it shows.
+
+    ``complete`` is the SHA-256 of its marker.
+    """
+
+    complete: str
+    is_profile: bool = False
+
+    @property
+    def noun(self) -> str:
+        return "profile" if self.is_profile else "attempt"
+
+    @property
+    def used(self) -> str:
+        return "shows it" if self.is_profile else "counts it"
+
+
+def evidence_of(results: Sequence[ReportedResults]) -> dict[str, Evidence]:
+    """Return what a report rests on, each once, by the folder relative to the store."""
+    attempts = {
+        _name(entry.experiment, trial, counted.attempt): Evidence(counted.complete)
         for entry in results
         for trial, counted in entry.trials.items()
     }
+    profiles = {
+        name: Evidence(complete, is_profile=True) for entry in results for name, complete in entry.profiles.items()
+    }
+    return attempts | profiles
 
 
-def check_attempts(counted: Mapping[str, CountedAttempt], store: Store) -> Iterator[Finding]:
-    """Hash every file of every counted attempt against its marker, and the marker against the manifest."""
-    for name, attempt in counted.items():
+def check_evidence(evidence: Mapping[str, Evidence], store: Store) -> Iterator[Finding]:
+    """Hash every file of every attempt and profile against its marker, and the marker against the manifest."""
+    for name, one in evidence.items():
         folder = store.root / name
         if not folder.is_dir():
-            yield Finding("deleted", f"{name}: the attempt is deleted, and the report counts it", name)
+            yield Finding("deleted", f"{name}: the {one.noun} is deleted, and the report {one.used}", name)
             continue
         sentences = check_files(folder)
         for sentence in sentences:
             yield Finding("bytes", _short(sentence, store), name)
         marker = _read(folder / COMPLETE)
-        if marker is not None and digest(marker) != attempt.complete:
-            why = "" if sentences else ": files of the attempt were changed and their hashes written anew"
+        if marker is not None and digest(marker) != one.complete:
+            why = "" if sentences else f": files of the {one.noun} were changed and their hashes written anew"
             yield Finding("bytes", f"{name}/{COMPLETE}: is not the one that the report was made from{why}", name)
 
 
@@ -45,8 +69,11 @@ def check_trials(
 ) -> Iterator[Finding]:
     """Compare which attempts count now with those that did; ``blamed`` are attempts of which the cause is known."""
     experiment = reported.experiment
-    for sentence in results.state.damaged:
+    for sentence in (*results.state.damaged, *results.profiles.damaged):
         yield Finding("bytes", sentence)
+    for name in dict.fromkeys(arm.name for arm in results.profiles.arms):
+        if name not in reported.profiles:
+            yield Finding("trial", f"{name}: the profile is shown now, and is not in the report")
     now = {entry.trial.id: entry for entry in results.state.states}
     for trial, counted in reported.trials.items():
         if trial not in now:
@@ -83,6 +110,7 @@ def _changed(entry: TrialState, counted: CountedAttempt, known: bool) -> str:
 def _environments(results: Results, store: Store) -> Iterator[Finding]:
     """Check the stored environments, which are named by their hash."""
     attempts = [entry.counted.attempt for entry in results.counted if entry.counted is not None]
+    attempts += [arm.found.attempt for arm in results.profiles.arms]
     for name in dict.fromkeys(attempt.environment for attempt in attempts if attempt.environment):
         data = _read(store.root / "environments" / f"{name}.json")
         if data is None:

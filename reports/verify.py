@@ -11,6 +11,7 @@ from typing import Any
 from harness.errors import UserError
 from harness.spec.find import find_experiment
 from harness.store.store import Store
+from reports.bench.files import FOLDER, BenchFiles, bench_files
 from reports.bundle import bundle_differences
 from reports.claim_differences import claim_differences
 from reports.collect import Results, collect
@@ -32,7 +33,7 @@ from reports.page_differences import blocks_of, count_cells, page_differences
 from reports.parts import ReportedResults
 from reports.section import make_section
 from reports.site import Other, claim_rows, table_files
-from reports.stored_evidence import check_attempts, check_trials, counted_attempts
+from reports.stored_evidence import Evidence, check_evidence, check_trials, evidence_of
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Verification:
     claims: int
     cells: int
     attempts: int
+    profiles: int
 
 
 @dataclass(frozen=True)
@@ -74,20 +76,23 @@ def verify(site: Path, store: Store, other: Store | None = None) -> Verification
         raise UserError(
             f"{site}: the report shows another store, '{compared.name}', beside its own; name it with --compare"
         )
-    counted = counted_attempts(manifest.results)
-    counted_there = counted_attempts(compared.results) if compared else {}
-    for needed, where, option in ((counted, store, "--store"), (counted_there, other, "--compare")):
+    evidence = evidence_of(manifest.results)
+    evidence_there = evidence_of(compared.results) if compared else {}
+    attempts, profiles = _counts([*evidence.values(), *evidence_there.values()])
+    for needed, where, option in ((evidence, store, "--store"), (evidence_there, other, "--compare")):
         if needed and where is not None and not where.root.is_dir():
             raise UserError(
                 f"{where.root}: there is no such store; name the one that the report was made from with {option}"
             )
-    findings = list(check_attempts(counted, store))
+    findings = list(check_evidence(evidence, store))
     if other is not None:
-        findings += check_attempts(counted_there, other)
+        findings += check_evidence(evidence_there, other)
+    bench = bench_files(store)
+    findings += _bench(manifest, bench)
     files = {name: _read(site / name) for name in (PAGE, CLAIMS, TABLES)}
     findings += _own_files(manifest, files)
     try:
-        now = _recomputed(manifest, site, store, other)
+        now = _recomputed(manifest, site, store, other, bench.named(manifest.bench))
     except UserError:
         raise
     except Exception as error:
@@ -95,7 +100,7 @@ def verify(site: Path, store: Store, other: Store | None = None) -> Verification
         if not findings:
             raise
         findings.append(Finding("claim", f"what the store holds cannot be judged any more: {error!r}"))
-        return Verification(ordered(findings), (), 0, 0, 0, len(counted) + len(counted_there))
+        return Verification(ordered(findings), (), 0, 0, 0, attempts, profiles)
     blamed = {finding.attempt for finding in findings}
     for reported, results in zip(manifest.results, now.results, strict=True):
         findings += check_trials(reported, results, store, blamed)
@@ -110,10 +115,28 @@ def verify(site: Path, store: Store, other: Store | None = None) -> Verification
     findings += places if unchecked else [*places, *pictures]
     cells = count_cells(blocks_of(now.page))
     notes = tuple(_notes(manifest, now.results)) if findings or unchecked else ()
-    return Verification(ordered(findings), notes, unchecked, len(now.rows), cells, len(counted) + len(counted_there))
+    return Verification(ordered(findings), notes, unchecked, len(now.rows), cells, attempts, profiles)
 
 
-def _recomputed(manifest: Manifest, site: Path, store: Store, other: Store | None) -> _Recomputed:
+def _counts(evidence: Sequence[Evidence]) -> tuple[int, int]:
+    """Return how many attempts and how many profiles there are."""
+    profiles = sum(one.is_profile for one in evidence)
+    return len(evidence) - profiles, profiles
+
+
+def _bench(manifest: Manifest, bench: BenchFiles) -> Iterator[Finding]:
+    """Compare the kept runs of the benchmarks with those that the report shows."""
+    now = bench.digests
+    for name, found in manifest.bench.items():
+        if name not in now:
+            yield Finding("bench", f"{FOLDER}/{name}: is deleted, and the report shows it")
+        elif now[name] != found:
+            yield Finding("bench", f"{FOLDER}/{name}: its bytes are not those that the report was made from")
+    for name in now.keys() - manifest.bench.keys():
+        yield Finding("bench", f"{FOLDER}/{name}: is a run of the benchmarks that is not in the report")
+
+
+def _recomputed(manifest: Manifest, site: Path, store: Store, other: Store | None, bench: BenchFiles) -> _Recomputed:
     results = tuple(_collected(reported, site, store) for reported in manifest.results)
     sections = [make_section(found) for found in results]
     others: tuple[Results, ...] = ()
@@ -121,7 +144,7 @@ def _recomputed(manifest: Manifest, site: Path, store: Store, other: Store | Non
     if manifest.compared is not None and other is not None:
         others = tuple(_collected(reported, site, other) for reported in manifest.compared.results)
         beside = Other(manifest.compared.name, [make_section(found) for found in others])
-    page = render(sections, beside, manifest.made)
+    page = render(sections, beside, manifest.made, bench)
     return _Recomputed(results, others, claim_rows(sections), table_files(sections), page)
 
 

@@ -22,8 +22,8 @@ DIFFERENT = 4
 def verify_command(site: str, store: str | None, compare: str | None) -> int:
     """Make the report in SITE (default: site) again from the stored raw samples, and name each difference.
 
-    Every file of every attempt that counts is hashed; every claim, cell and picture is recomputed. Nothing is written.
-    Exit status 4 where anything differs.
+    Every file of every attempt that counts and of every profile that is shown is hashed; every claim, cell and picture
+    is recomputed. Nothing is written. Exit status 4 where anything differs.
     """
     from harness.store.store import Store
     from reports.verify import verify
@@ -45,6 +45,8 @@ def lines(verification: Verification) -> Iterator[str]:
         f"{_counted(verification.claims, 'claim')}, {_counted(verification.cells, 'cell')}, "
         f"{_counted(verification.attempts, 'attempt')}"
     )
+    if verification.profiles:
+        scope += f", {_counted(verification.profiles, 'profile')}"
     if verification.unchecked:
         scope += f"; {_counted(verification.unchecked, 'picture')} not compared, since other versions draw other bytes"
     yield f"not verified: {_counted(len(findings), 'difference')} in {scope}" if findings else f"verified: {scope}"

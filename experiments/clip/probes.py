@@ -11,6 +11,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy
 from torch import Tensor
@@ -131,12 +132,24 @@ def _in_their_span(
     It has at most as many dimensions as there are items, and axes along which they spread, so that fits end many times
     sooner.
     """
-    _, spread, axes = numpy.linalg.svd(inputs, full_matrices=False)
-    axes = axes[spread > 1e-10 * spread[0]]
+    axes = _axes(inputs.tobytes(), inputs.shape)
     found = fit_probe(
         inputs @ axes.T, targets, _array(validation_vectors) @ axes.T, validation_labels, strengths, maximum_iterations
     )
     return replace(found, weights=found.weights @ axes)
+
+
+@lru_cache(maxsize=1)
+def _axes(data: bytes, shape: tuple[int, int]) -> numpy.ndarray:
+    """Return orthonormal axes of what items [N, d] in float64 span, [rank, d].
+
+    Those of the last items are kept: other questions about the same images are asked next, and finding the axes takes
+    longer than the fits.
+    """
+    _, spread, axes = numpy.linalg.svd(numpy.frombuffer(data).reshape(shape), full_matrices=False)
+    found: numpy.ndarray = axes[spread > 1e-10 * spread[0]]
+    found.setflags(write=False)
+    return found
 
 
 def _fit(model: object, inputs: numpy.ndarray, targets: numpy.ndarray) -> bool:

@@ -193,6 +193,6 @@ def train_small(
         after_step=model.clip_scale,
         checkpoint=run.checkpoint,
         progress=run.progress,
-        log=run.log,
     )
+    run.log_rows(outcome.logged)
     return Trained(SmallEncoder(model, vocabulary, device), templates, outcome)

@@ -162,8 +162,8 @@ def _supervised(run: Run, dataset: Dataset, factor: str, model: SmallSettings, t
         # Beside the dual encoder's, which an interrupted trial still needs to know that it is trained.
         checkpoint=run.checkpoint.within("supervised"),
         progress=run.progress,
-        log=lambda step, **values: run.log(step, **{f"supervised_{name}": value for name, value in values.items()}),
     )
+    run.log_rows(outcome.logged, learner="supervised")
 
     @torch.no_grad()
     def correct(part: Part) -> Tensor:

@@ -13,10 +13,9 @@ from torch import Tensor, nn
 
 from experiments.clip.optimiser_settings import OptimiserSettings
 from harness.execution.run import Checkpoint
+from harness.execution.scalars import are_kept, gradient_norm
 from harness.execution.streams import Stream
 
-LOGGED = 50
-"""Steps of a trial whose loss is kept, at equal distances."""
 CHECKPOINT_SECONDS = 60.0
 """How often the state is kept: what an interrupted training loses at most."""
 
@@ -26,7 +25,10 @@ Loss = Callable[[Tensor], Tensor]
 
 @dataclass
 class Outcome:
-    """``logged`` has the loss at equal distances; ``diverged_at`` is the step whose loss was seen not to be finite."""
+    """``logged`` has the loss and the length of its gradient at equal distances.
+
+    ``diverged_at`` is the step whose loss was seen not to be finite.
+    """
 
     logged: list[dict[str, float]] = field(default_factory=list)
     diverged_at: int | None = None
@@ -44,7 +46,6 @@ def train(
     after_step: Callable[[], None] | None = None,
     checkpoint: Checkpoint | None = None,
     progress: Callable[[int, int], None] | None = None,
-    log: Callable[..., None] | None = None,
 ) -> Outcome:
     """Train ``model`` in place on batches drawn without replacement, epoch by epoch; what is left of one is dropped.
 
@@ -52,7 +53,6 @@ def train(
         examples: how many there are; a batch is at most all of them.
         order: the stream of their order; an epoch's depends on its number alone.
         after_step: called after each step of the optimiser, such as to clip the temperature.
-        log: called with the step and its loss and learning rate.
     """
     optimiser = _optimiser(model, settings)
     outcome, first = Outcome(), 0
@@ -76,11 +76,13 @@ def train(
         loss = loss_of(shuffled[start : start + batch_size])
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        norm = gradient_norm(model.parameters()) if are_kept(step, steps) else None
         optimiser.step()
         if after_step:
             after_step()
-        if step % max(1, steps // LOGGED) == 0 or step == steps - 1:
-            outcome.logged.append({"step": step, "loss": float(loss.detach()), "learning_rate": group["lr"]})
+        if norm is not None:
+            row = {"step": step, "loss": float(loss.detach()), "gradient_norm": float(norm)}
+            outcome.logged.append({**row, "learning_rate": group["lr"]})
             if not math.isfinite(outcome.logged[-1]["loss"]):
                 outcome.diverged_at = step
                 break
@@ -89,9 +91,6 @@ def train(
             checkpoint.save(_state(step + 1, model, optimiser, outcome))
         if progress:
             progress(step + 1, steps)
-    if log:
-        for row in outcome.logged:
-            log(**row)
     model.eval()
     return outcome
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from experiments.rdrop.stacks import OneByOne
     from experiments.rdrop.tasks import Task
     from harness.execution.run import Run
 
@@ -72,11 +73,9 @@ def time_steps(
     torch.set_num_threads(threads or run.threads or torch.get_num_threads())
     device = device_named(run.device)
     task = load_task(data, run.stream("data"))
-    steps = {name: _step(run, wanted, task, model, batch_size, dropout, optimiser) for name, wanted in step.items()}
-    once = {name: wanted.model_copy(update={"times": 1}) for name, wanted in step.items()}
-    kept = {
-        name: kept_bytes(_step(run, one, task, model, batch_size, dropout, optimiser)) for name, one in once.items()
-    }
+    build = partial(build_step, run, task=task, model=model, batch_size=batch_size, dropout=dropout, settings=optimiser)
+    steps = {name: build(wanted) for name, wanted in step.items()}
+    kept = {name: kept_bytes(build(wanted.model_copy(update={"times": 1}))) for name, wanted in step.items()}
     result = time_arms(
         {name: partial(_unmarked, make) for name, make in steps.items()},
         timing,
@@ -112,16 +111,22 @@ def _unmarked(make: Callable[[], Tensor], mark: Callable[[str], None]) -> Tensor
     return make()
 
 
-def _step(
+def build_step(
     run: Run,
     wanted: StepSettings,
+    *,
     task: Task,
     model: TransformerSettings,
     batch_size: int,
     dropout: float,
     settings: OptimiserSettings,
+    stack: Callable[..., OneByOne] | None = None,
 ) -> Callable[[], Tensor]:
-    """Return a call that makes one training step, or ``times`` of them, always on the first batch."""
+    """Return a call that makes one training step, or ``times`` of them, always on the first batch.
+
+    Args:
+        stack: makes the stack in place of ``OneByOne``, such as one that says where the parts of its step end.
+    """
     import torch
 
     from experiments.rdrop.dropout import MaskDrawer, sites_of
@@ -132,7 +137,7 @@ def _step(
     device = torch.device(run.device)
     length = tuple(task.train.inputs.shape[1:])
     built = build_small_model(model, length, task.vocabulary, task.classes, run.stream("init"))
-    stack = OneByOne([built], settings, device)
+    trained = (stack or OneByOne)([built], settings, device)
     drawer = MaskDrawer(run.stream("dropout"), sites_of(built), [dropout] * wanted.passes)
     training = Training(1, batch_size, wanted.passes, wanted.alpha, settings)
     inputs = task.train.inputs[:batch_size].to(device)[None]
@@ -142,7 +147,7 @@ def _step(
     def make() -> Tensor:
         for _ in range(wanted.times):
             masks = laid_masks([drawer], batch_size, wanted.passes, device) if dropout > 0 else None
-            losses = make_step(stack, batch, targets, masks, training, 0)
+            losses = make_step(trained, batch, targets, masks, training, 0)
         return losses
 
     return make

@@ -157,7 +157,7 @@ def train_setup(run: Run, setup: Setup) -> list[dict[str, Any]]:
 def _records(
     run: Run, seeds: Sequence[int], training: Training, model: nn.Module, outcome: Outcome
 ) -> list[dict[str, Any]]:
-    """Return a record a seed, and keep the course over steps."""
+    """Return a record a seed, and keep the course over steps and the scalars."""
     import pandas
 
     facts = {
@@ -165,6 +165,10 @@ def _records(
         "compute": training.passes_in_all,
         "steps": training.steps,
     }
+    for row in outcome.logged:
+        run.log(row["step"], seed=str(seeds[row["model"]]), loss=row["loss"], gradient_norm=row["gradient_norm"])
+    for row in outcome.course:
+        run.log(row["step"], seed=str(seeds[row["model"]]), validation_accuracy=row["validation_accuracy"])
     if outcome.course:
         course = pandas.DataFrame(outcome.course)
         course.insert(0, "seed", [str(seeds[place]) for place in course.pop("model")])

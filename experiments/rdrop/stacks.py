@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from experiments.rdrop.models import SmallModel
 from experiments.rdrop.optimiser_settings import OptimiserSettings
+from harness.execution.scalars import gradient_norm, gradient_norms
 from harness.execution.streams import Stream
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
@@ -40,6 +41,10 @@ class Stack:
             inputs: [S, copies x batch, ...]; ``targets`` [S, batch]; masks [S, copies x batch, ...] by site.
             dropout: a stream a model, for this step, that seeds dropout layers of their own.
         """
+        raise NotImplementedError
+
+    def gradient_norms(self) -> Tensor:
+        """Return the L2 norm of each model's gradient in the step just made, [S], as it was before any clipping."""
         raise NotImplementedError
 
     def logits(self, inputs: Tensor, masks: Laid = None, dropout: bool = False) -> Tensor:
@@ -108,6 +113,9 @@ class Together(Stack):
         _at_rate(self.optimiser, rate).step()
         return losses.detach()  # type: ignore[no-any-return]
 
+    def gradient_norms(self) -> Tensor:
+        return gradient_norms(self.parameters.values())
+
     @torch.no_grad()
     def logits(self, inputs: Tensor, masks: Laid = None, dropout: bool = False) -> Tensor:
         call = torch.func.vmap(self._called, in_dims=(0, None, None))
@@ -136,6 +144,7 @@ class OneByOne(Stack):
         self.models = [model.to(device) for model in models]
         self.optimisers = [build_optimiser(list(model.parameters()), settings) for model in self.models]
         self.clip = settings.clip
+        self._before_clipping: list[Tensor] = []
         self.device = device
         self.precision = precision
 
@@ -149,6 +158,7 @@ class OneByOne(Stack):
         dropout: Sequence[Stream] | None = None,
     ) -> Tensor:
         losses = []
+        self._before_clipping = []
         for place, (model, optimiser) in enumerate(zip(self.models, self.optimisers, strict=True)):
             model.train()
             own = None if masks is None else {site: mask[place] for site, mask in masks.items()}
@@ -157,10 +167,13 @@ class OneByOne(Stack):
             optimiser.zero_grad(set_to_none=True)
             value.backward()
             if self.clip is not None:
-                nn.utils.clip_grad_norm_(model.parameters(), self.clip)
+                self._before_clipping.append(nn.utils.clip_grad_norm_(model.parameters(), self.clip))
             _at_rate(optimiser, rate).step()
             losses.append(value.detach())
         return torch.stack(losses)
+
+    def gradient_norms(self) -> Tensor:
+        return torch.stack(self._before_clipping or [gradient_norm(model.parameters()) for model in self.models])
 
     @torch.no_grad()
     def logits(self, inputs: Tensor, masks: Laid = None, dropout: bool = False) -> Tensor:

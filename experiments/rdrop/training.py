@@ -19,13 +19,14 @@ from experiments.rdrop.optimiser_settings import OptimiserSettings
 from experiments.rdrop.stacks import Laid, Stack
 from experiments.rdrop.tasks import Examples
 from harness.execution.run import Checkpoint
+from harness.execution.scalars import are_kept
 from harness.execution.streams import Stream
 
 CHECKPOINT_SECONDS = 60.0
 """How often the state is kept: what an interrupted training loses at most."""
 
 Course = list[dict[str, Any]]
-"""What was measured on the way: a row an evaluation and model, with its ``step``."""
+"""What was measured on the way: a row a step and model, with its ``step`` and the place of its ``model``."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,19 @@ class Training:
 
 @dataclass
 class Outcome:
-    """``course`` of the evaluations; ``diverged`` the step, by model, at which a loss was seen not to be finite.
+    """``course`` of the evaluations; ``logged`` the loss and the length of its gradient at equal distances.
 
-    The others of a stack are trained on.
+    ``diverged`` is the step, by model, at which a loss was seen not to be finite; the others of a stack are trained on.
     """
 
     course: Course = field(default_factory=list)
+    logged: Course = field(default_factory=list)
     diverged: dict[int, int] = field(default_factory=dict)
+
+    def log(self, step: int, losses: Tensor, norms: Tensor) -> None:
+        """Keep each model's loss in a step and the length of its gradient."""
+        for place, (loss, norm) in enumerate(zip(losses.tolist(), norms.tolist(), strict=True)):
+            self.logged.append({"step": step, "model": place, "loss": loss, "gradient_norm": norm})
 
     def add(self, step: int, rows: Sequence[Mapping[str, float]], losses: Tensor) -> None:
         """Keep an evaluation: a row a model, with its loss of the step before."""
@@ -121,6 +128,7 @@ def train(
     state = checkpoint.load() if checkpoint else None
     if state is not None:
         first, outcome.course, outcome.diverged = state["step"], state["course"], state["diverged"]
+        outcome.logged = state["logged"]
         stack.resume(state["stack"])
         if kept is not None:
             kept.update(state["kept"])
@@ -136,6 +144,8 @@ def train(
         batch = torch.cat([batch] * passes, dim=1) if passes > 1 else batch
         masks = None if drawers is None else laid_masks(drawers, training.batch_size, passes, device)
         losses = make_step(stack, batch, targets[index], masks, training, step, dropout)
+        if are_kept(step, training.steps):
+            outcome.log(step, losses, stack.gradient_norms())
         done = step + 1
         if done % training.evaluate == 0 or done == training.steps:
             if not bool(torch.isfinite(losses).any()):
@@ -190,6 +200,7 @@ def _state(
     return {
         "step": step,
         "course": outcome.course,
+        "logged": outcome.logged,
         "diverged": outcome.diverged,
         "stack": stack.state(),
         "drawers": [drawer.state() for drawer in drawers or ()],

@@ -110,6 +110,10 @@ def train_and_translate(
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "compute": training.passes_in_all,
     }
+    for row in outcome.logged:
+        run.log(row["step"], loss=row["loss"], gradient_norm=row["gradient_norm"])
+    for row in outcome.course:
+        run.log(row["step"], validation_bleu=row["validation_bleu"])
     if outcome.course:
         course = pandas.DataFrame(outcome.course).drop(columns="model")
         run.samples("course", course)

@@ -62,6 +62,15 @@ def probe_scores(
     }
 
 
+def validation_accuracy(seen: Trained, labelled: Labelled, settings: ProbeSettings) -> float:
+    """Return the class accuracy on the validation part (%), as ``probe_scores`` does, and nothing else."""
+    label, encoder = seen.dataset.label, seen.model.encoder
+    features = features_of(encoder, labelled.images, seen.device)
+    classifier = fit_classifier(features, labelled.factors[label], settings, seen.device)
+    held = seen.dataset.validation
+    return classifier.accuracy(features_of(encoder, held.images, seen.device), held.factors[label])
+
+
 def linear_scores(
     trained: Trained, settings: LinearEvaluationSettings, stream: Stream, size: int | None, loaders: int
 ) -> dict[str, float]:

@@ -74,8 +74,6 @@ def train_in_processes(run: Run, setup: Setup) -> tuple[dict[str, Any], Outcome]
         while not started.join(timeout=POLLED_SECONDS):
             run.progress(done.value, total.value)
         state, outcome = torch.load(folder / "trained.pt", map_location="cpu", weights_only=False)
-    for row in outcome.logged:
-        run.log(**row)
     return state, outcome
 
 

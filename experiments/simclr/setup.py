@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +16,7 @@ from experiments.simclr.augmentation_settings import AugmentationSettings
 from experiments.simclr.encoder_settings import EncoderSettings, HeadName
 from experiments.simclr.model import ContrastiveModel, build_model
 from experiments.simclr.optimiser_settings import OptimiserSettings, Precision
-from experiments.simclr.training import Outcome, Training, train
+from experiments.simclr.training import Looks, Outcome, Training, train
 from experiments.simclr.views import Share, Views, views_of
 from harness.errors import UserError
 
@@ -29,7 +31,8 @@ PARTS = ("data", "augmentation", "encoder", "loss", "optimiser")
 class Setup:
     """Everything that decides what is trained, apart from the random streams.
 
-    ``data_root``, ``download``, ``loaders`` and ``processes`` say where and by how many it is done.
+    ``data_root``, ``download``, ``loaders`` and ``processes`` say where and by how many it is done, and
+    ``probes_on_the_way`` how often it is looked at, which changes nothing.
     """
 
     data: DataSettings
@@ -50,6 +53,7 @@ class Setup:
     download: bool = False
     loaders: int = 4
     processes: int = 1
+    probes_on_the_way: int = 0
 
     def with_rate(self, learning_rate: float | None) -> Setup:
         """Return the setup with another learning rate, where one is given."""
@@ -78,11 +82,16 @@ class Trained:
         }
 
 
-def train_setup(run: Run, setup: Setup) -> Trained:
+def train_setup(run: Run, setup: Setup, measure: Callable[[Trained], Mapping[str, float]] | None = None) -> Trained:
     """Load the data, build the model and train it, with the streams ``data``, ``init``, ``data_order`` and ``augment``.
 
+    What was seen on the way goes into the run's scalars.
+
+    Args:
+        measure: what ``probes_on_the_way`` are; it must leave the model and all streams alone.
+
     Raises:
-        UserError: the data are missing, or do not fit the batch.
+        UserError: the data are missing, or do not fit the batch; probes on the way are asked of several processes.
     """
     torch.set_num_threads(run.threads or torch.get_num_threads())
     device = torch.device(run.device)
@@ -90,13 +99,20 @@ def train_setup(run: Run, setup: Setup) -> Trained:
     if setup.processes > 1:
         from experiments.simclr.parallel import train_in_processes
 
+        if setup.probes_on_the_way:
+            raise UserError("'probes_on_the_way' are made by one process; set 'processes' to 1, or leave them out")
         state, outcome = train_in_processes(run, setup)
         model.load_state_dict(state)
-        return Trained(model.to(device), dataset, outcome, device)
-    views, training = views_for(run, setup, dataset, device)
-    outcome = train(
-        model.to(device), views, training, device, checkpoint=run.checkpoint, progress=run.progress, log=run.log
-    )
+        model.to(device)
+    else:
+        views, training = views_for(run, setup, dataset, device)
+        model.to(device)
+        looks = None
+        if measure is not None:
+            seen = Trained(model, dataset, Outcome(training.steps), device)
+            looks = Looks(setup.probes_on_the_way, partial(measure, seen))
+        outcome = train(model, views, training, device, checkpoint=run.checkpoint, progress=run.progress, looks=looks)
+    run.log_rows((*outcome.logged, *outcome.looks))
     return Trained(model, dataset, outcome, device)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,9 +16,8 @@ from experiments.simclr.optimisation import build_optimiser, learning_rate_at
 from experiments.simclr.optimiser_settings import OptimiserSettings, Precision
 from experiments.simclr.views import Views
 from harness.execution.run import Checkpoint
+from harness.execution.scalars import are_kept, gradient_norm
 
-LOGGED = 50
-"""Steps of a trial whose loss is kept, at equal distances."""
 CHECKPOINT_SECONDS = 60.0
 """How often the state is kept: what an interrupted training loses at most."""
 PROBED_STEPS = {"cpu": 1, "cuda": 50}
@@ -41,15 +40,29 @@ class Training:
 class Outcome:
     """What training left behind.
 
-    ``milliseconds`` holds, by part of a step, the time of every step that was timed; ``logged`` the loss, the
-    contrastive accuracy (%) and the entropy (nats) at equal distances and at the last step. ``diverged_at`` is the
-    step at which the loss was seen not to be a finite number, ``steps`` how many were to be made.
+    ``milliseconds`` holds, by part of a step, the time of every step that was timed; ``logged`` the loss, the length of
+    its gradient, the contrastive accuracy (%) and the entropy (nats) at equal distances and at the last step;
+    ``looks`` what was measured on the way. ``diverged_at`` is the step at which the loss was seen not to be a finite
+    number, ``steps`` how many were to be made.
     """
 
     steps: int
     milliseconds: dict[str, list[float]] = field(default_factory=dict)
     logged: list[dict[str, float]] = field(default_factory=list)
+    looks: list[dict[str, float]] = field(default_factory=list)
     diverged_at: int | None = None
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What is measured on the way, so many times at equal distances; it must leave the model and all streams alone."""
+
+    times: int
+    measure: Callable[[], Mapping[str, float]]
+
+    def are_due(self, done: int, steps: int) -> bool:
+        """Say whether it is time after so many steps; the end is for others to look at."""
+        return self.times > 0 and done < steps and done % max(1, steps // (self.times + 1)) == 0
 
 
 class Stopwatch:
@@ -89,7 +102,7 @@ def train(
     *,
     checkpoint: Checkpoint | None = None,
     progress: Callable[[int, int], None] | None = None,
-    log: Callable[..., None] | None = None,
+    looks: Looks | None = None,
     gather: bool = False,
 ) -> Outcome:
     """Train ``model`` in place to minimise NT-Xent between two views of every image (Algorithm 1).
@@ -97,7 +110,6 @@ def train(
     Args:
         views: batches and their augmentation, by step.
         checkpoint: where the state is kept every ``CHECKPOINT_SECONDS``, and taken up again.
-        log: called with the step and scalars.
         gather: contrast with the vectors of all processes (``model`` is then wrapped for data parallel training).
     """
     optimiser = build_optimiser(model, training.optimiser, training.batch_size)
@@ -108,7 +120,7 @@ def train(
         first = state["step"]
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
-        outcome.logged = state["logged"]
+        outcome.logged, outcome.looks = state["logged"], state["looks"]
         outcome.milliseconds = state["milliseconds"]
     model.train()
     # Convolutions are faster where an image's channels lie side by side, on the CPU as on GPUs.
@@ -126,35 +138,38 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] = rate
         views_of_step = torch.cat([one, two]).contiguous(memory_format=torch.channels_last)
-        loss, vectors = _descend(model, views_of_step, training, optimiser, watch, gather)
-        if _is_logged(step, training.steps):
-            outcome.logged.append(
-                {"step": step, "loss": float(loss), "learning_rate": rate, **_contrast(vectors, training)}
-            )
+        kept = are_kept(step, training.steps)
+        loss, vectors, norm = descend(model, views_of_step, training, optimiser, watch, gather, kept)
+        if norm is not None:
+            row = {"step": step, "loss": float(loss), "gradient_norm": float(norm), "learning_rate": rate}
+            outcome.logged.append({**row, **_contrast(vectors, training)})
             if not _all_finite(loss, gather):
                 outcome.diverged_at = step
                 break
+        if looks and looks.are_due(step + 1, training.steps):
+            outcome.looks.append({"step": step + 1, **looks.measure()})
         if checkpoint and time.monotonic() - saved > CHECKPOINT_SECONDS and step + 1 < training.steps:
             saved = time.monotonic()
             checkpoint.save(_state(step + 1, model, optimiser, outcome))
         if progress:
             progress(step + 1, training.steps)
     watch.start(False)
-    if log:
-        for row in outcome.logged:
-            log(**row)
     return outcome
 
 
-def _descend(
+def descend(
     model: nn.Module,
     images: Tensor,
     training: Training,
     optimiser: torch.optim.Optimizer,
     watch: Stopwatch,
     gather: bool,
-) -> tuple[Tensor, Tensor]:
-    """Make one step of the optimiser; return the loss and z of both views, [2N, d]."""
+    kept: bool,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Make one step of the optimiser; return the loss, z of both views [2N, d], and the length of the gradient.
+
+    The last is None unless the step's scalars are kept.
+    """
     half = training.precision == "bfloat16"
     precision: Any = torch.autocast(images.device.type, torch.bfloat16) if half else nullcontext()
     with watch.part("encoder"), precision:
@@ -166,9 +181,10 @@ def _descend(
     with watch.part("encoder"):
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
+    norm = gradient_norm(model.parameters()) if kept else None
     with watch.part("optimiser"):
         optimiser.step()
-    return loss.detach(), vectors.detach().float()
+    return loss.detach(), vectors.detach().float(), norm
 
 
 def _contrast(vectors: Tensor, training: Training) -> dict[str, float]:
@@ -185,15 +201,12 @@ def _all_finite(loss: Tensor, gather: bool) -> bool:
     return bool(finite)
 
 
-def _is_logged(step: int, steps: int) -> bool:
-    return step % max(1, steps // LOGGED) == 0 or step == steps - 1
-
-
 def _state(step: int, model: nn.Module, optimiser: torch.optim.Optimizer, outcome: Outcome) -> dict[str, Any]:
     return {
         "step": step,
         "model": model.state_dict(),
         "optimiser": optimiser.state_dict(),
         "logged": outcome.logged,
+        "looks": outcome.looks,
         "milliseconds": outcome.milliseconds,
     }

@@ -50,6 +50,7 @@ def train_and_evaluate(
     download: Download = False,
     loaders: Count = 4,
     processes: Count = 1,
+    probes_on_the_way: Count = 0,
 ) -> dict[str, Any]:
     """Train one model and return one record: what a linear classifier reads from h, and what stands beside it.
 
@@ -63,8 +64,17 @@ def train_and_evaluate(
         first, second: with either, only these transformations of ``augmentation`` are left on (Figure 5).
         probe: classifiers on stored features; images that lie in files need ``linear_evaluation``.
         linear_evaluation: the paper's protocol (appendix B.6) in place of ``probe``.
+        probes_on_the_way: how often ``probe`` is fitted during the training too, for the scalars alone: each takes as
+            long as the one at the end.
+
+    Raises:
+        UserError: the data are missing or do not fit, or probes on the way are asked for where none can be made.
     """
     from experiments.simclr.setup import Setup, train_setup
+    from harness.errors import UserError
+
+    if probes_on_the_way and linear_evaluation is not None:
+        raise UserError("'probes_on_the_way' fit 'probe', which 'linear_evaluation' takes the place of; leave one out")
 
     chosen = augmentation if first is None and second is None else augmentation.only(first or "none", second or "none")
     setup = Setup(
@@ -86,9 +96,20 @@ def train_and_evaluate(
         download=download,
         loaders=loaders,
         processes=processes,
+        probes_on_the_way=probes_on_the_way,
     ).with_rate(learning_rate)
-    trained = train_setup(run, setup)
-    return {**_scores(run, trained, setup, probe, linear_evaluation), **trained.facts()}
+    trained = train_setup(run, setup, lambda seen: _validation(run, seen, probe))
+    scores = _scores(run, trained, setup, probe, linear_evaluation)
+    run.log(trained.outcome.steps, validation_accuracy=scores["validation_accuracy"])
+    return {**scores, **trained.facts()}
+
+
+def _validation(run: Run, seen: Trained, probe: ProbeSettings) -> dict[str, float]:
+    """Return the accuracy on the validation part of a probe on a model that is still being trained."""
+    from experiments.simclr.evaluation import labelled_images, validation_accuracy
+
+    labelled = labelled_images(seen.dataset, probe.labelled, run.stream("probe"))
+    return {"validation_accuracy": validation_accuracy(seen, labelled, probe)}
 
 
 def _scores(

@@ -9,6 +9,7 @@ import click
 
 from harness.errors import UserError
 from harness.plan.design import make_design
+from harness.plan.hooks import profiled_hook
 from harness.plan.trials import expand
 from harness.spec.arms import check_arms
 from harness.spec.find import all_experiments, find_experiment
@@ -48,7 +49,8 @@ def _named(spec: str) -> list[Experiment]:
 def _checked(experiment: Experiment) -> str:
     counts = []
     for profile in experiment.spec.profiles:
-        trials = expand(make_design(experiment, profile, device="cpu"))
-        counts.append(f"{profile} {len(trials)}")
+        design = make_design(experiment, profile, device="cpu")
+        counts.append(f"{profile} {len(expand(design))}")
+        profiled_hook(design)
     check_arms(experiment)
     return f"{experiment.name}: right; {len(experiment.claims)} claims; trials: {', '.join(counts)}"

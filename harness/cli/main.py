@@ -22,6 +22,8 @@ COMMANDS = {
     "run": "harness.cli.run_command:run_command",
     "status": "harness.cli.status_command:status_command",
     "cancel": "harness.cli.cancel_command:cancel_command",
+    "profile": "harness.cli.profile_command:profile_command",
+    "tensorboard": "harness.cli.tensorboard_command:tensorboard_command",
     "doctor": "harness.cli.doctor_command:doctor_command",
 }
 ENTRY_POINTS = "harness.commands"

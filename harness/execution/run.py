@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,9 +114,17 @@ class Run:
             self._reported = now
             self._on_progress(done, total)
 
-    def log(self, step: int, **values: float) -> None:
-        """Keep scalars of a step (loss, probe accuracy); they are written with the attempt as ``scalars``."""
+    def log(self, step: int, **values: float | str) -> None:
+        """Keep scalars of a step (loss, probe accuracy); they are written with the attempt as ``scalars``.
+
+        ``step`` is how many steps were made before. A text says whose they are, where a trial trains several models:
+        the level of a blocked factor, under its name.
+        """
         self.scalars.append({"step": step, **values})
+
+    def log_rows(self, rows: Iterable[Mapping[str, float]], **labels: str) -> None:
+        """Keep scalars that a training gathered, a row a step with its ``step``; texts as in ``log``."""
+        self.scalars += [{**row, **labels} for row in rows]
 
     def samples(self, name: str, table: pandas.DataFrame | Mapping[str, Any]) -> None:
         """Keep a table of raw samples with the attempt, under ``name``; every summary must follow from it.

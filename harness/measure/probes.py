@@ -5,20 +5,24 @@ machine can reach (times become shares of a ceiling, which travel better than ti
 busy with something else. It runs before every visit and after the last one of a round, so that each visit
 stands between two readings.
 
-Probes use the thread count and the TF32 setting in force when they are called. The copy runs first, the
-product last, so that an arm finds the small product's operands in the cache rather than a copy's.
+Probes use the thread count in force when they are called, and TF32 only in the product that is named after it. The
+copy runs first, the product last, so that an arm finds the small product's operands in the cache rather than a copy's.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from harness.measure.devices import Clock, Device
 from harness.measure.settings import TimingSettings
+from harness.measure.switches import tf32
 
+TF32 = "tf32"
+"""The name, among dtypes, of float32 products that a GPU may round to TF32."""
 _HOST_MATRIX = 1024
 _DEVICE_MATRIX = 8192
 _COPY_BYTES_HOST = 64 * 2**20
@@ -100,7 +104,7 @@ def matmul_probe(
     """Return a calibrated probe of square matrix products.
 
     Args:
-        dtype: torch's name, e.g. ``float32`` or ``bfloat16``.
+        dtype: torch's name, e.g. ``float32`` or ``bfloat16``, or ``tf32``.
         size: rows of the matrices; None takes 1024 on a CPU and 8192 elsewhere: fixed, because a size found by
             timing would differ from run to run on a busy machine, and ceilings with it.
 
@@ -109,7 +113,7 @@ def matmul_probe(
     """
     import torch
 
-    kind = getattr(torch, dtype, None)
+    kind = getattr(torch, "float32" if dtype == TF32 else dtype, None)
     if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
         raise ValueError(f"probe dtype '{dtype}' is no floating-point type of torch, e.g. float32 or bfloat16")
 
@@ -118,12 +122,17 @@ def matmul_probe(
         with torch.inference_mode(False):  # ordinary tensors can be written to in either mode
             left, right = (torch.rand(rows, rows, generator=generator).to(device.name, kind) for _ in range(2))
             out = torch.empty_like(left)
+
+        def multiply() -> torch.Tensor:
+            with tf32(dtype == TF32) if device.has_stream else nullcontext():
+                return torch.mm(left, right, out=out)
+
         return WorkProbe(
             name=f"matmul {dtype}",
             unit="GFLOP/s",
             size=f"{rows}x{rows}x{rows}",
             work=2.0 * rows**3,
-            operation=lambda: torch.mm(left, right, out=out),
+            operation=multiply,
             device=device,
             clock=clock,
         )

@@ -24,9 +24,14 @@ def require_device(device: str) -> None:
         raise UserError("--device cuda: torch finds no CUDA GPU on this machine; use --device cpu, or auto")
 
 
+def might_have_gpu() -> bool:
+    """Say whether a driver's device file says that there might be a GPU; nothing is loaded to find out."""
+    return any(Path("/dev").glob("nvidia[0-9]*"))
+
+
 def _has_gpu() -> bool:
-    """Say whether torch sees a GPU; it is imported only where a driver's device file says that there might be one."""
-    return any(Path("/dev").glob("nvidia[0-9]*")) and _torch_sees_a_gpu()
+    """Say whether torch sees a GPU; it is imported only where there might be one."""
+    return might_have_gpu() and _torch_sees_a_gpu()
 
 
 def _torch_sees_a_gpu() -> bool:

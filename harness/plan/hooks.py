@@ -1,7 +1,7 @@
-"""Functions beside the trial function that a spec names: what a trial costs, and whether what it needs is there.
+"""Functions beside the trial function that a spec names: what a trial costs, whether what it needs is there, its arms.
 
 Such a function names, among its keyword parameters, those of the trial function's that it needs. It is called once for
-each combination of their values.
+each combination of their values; one that is given a ``run`` as well, each time anew.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from typing import Any
 from harness.errors import NotKnownYet, UserError, listed, nearest
 from harness.plan.design import Design
 from harness.plan.trials import Trial, canonical
-from harness.spec.signature import imported
+from harness.spec.signature import RUN_ARGUMENT, imported
+
+WITH_RUN = ("profiled",)
+"""The keys under which a spec names a function that may ask for the run too."""
 
 
 class Hook:
@@ -35,8 +38,9 @@ class Hook:
         except UserError as error:
             raise self._source.error(self._at, str(error)) from error
         self._names = list(inspect.signature(self._call).parameters)
+        given = (RUN_ARGUMENT,) if key in WITH_RUN else ()
         for wanted in self._names:
-            if wanted not in self._known:
+            if wanted not in self._known and wanted not in given:
                 known = sorted(self._known)
                 message = (
                     f"'{name}' asks for '{wanted}', which the trial function does not take{nearest(wanted, known)}"
@@ -50,21 +54,40 @@ class Hook:
             UserError: it raised one, or failed; the latter names the spec's line.
             NotKnownYet: it cannot say yet.
         """
-        given = {name: trial.parameters[name] for name in self._names if name in trial.parameters}
-        key = canonical(given)
+        key = canonical({name: trial.parameters[name] for name in self._names if name in trial.parameters})
         if key not in self._answers:
-            values = {
-                name: self._known[name].check(given[name]) if name in given else self._known[name].default
-                for name in self._names
-            }
-            try:
-                self._answers[key] = self._call(**values)
-            except (UserError, NotKnownYet):
-                raise
-            except Exception as error:
-                message = f"'{self._name}' fails for a trial of this plan with {type(error).__name__}: {error}"
-                raise self._source.error(self._at, message) from error
+            self._answers[key] = self._asked(trial, {})
         return self._answers[key]
+
+    def with_run(self, trial: Trial, run: Any) -> Any:
+        """Return what it makes of a trial in a run, asked anew each time; raises as a call does."""
+        return self._asked(trial, {RUN_ARGUMENT: run} if RUN_ARGUMENT in self._names else {})
+
+    def _asked(self, trial: Trial, besides: dict[str, Any]) -> Any:
+        values = {
+            name: self._known[name].check(trial.parameters[name])
+            if name in trial.parameters
+            else self._known[name].default
+            for name in self._names
+            if name not in besides
+        }
+        try:
+            return self._call(**values, **besides)
+        except (UserError, NotKnownYet):
+            raise
+        except Exception as error:
+            message = f"'{self._name}' fails for a trial of this plan with {type(error).__name__}: {error}"
+            raise self._source.error(self._at, message) from error
+
+
+def profiled_hook(design: Design) -> Hook | None:
+    """Return the spec's ``profiled`` function, None where it names none.
+
+    Raises:
+        UserError: it does not exist, or asks for what the trial function does not take.
+    """
+    name = design.experiment.spec.profiled
+    return Hook(design, "profiled", name) if name is not None else None
 
 
 def require_ready(design: Design, trials: list[Trial]) -> None:

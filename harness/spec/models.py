@@ -54,6 +54,11 @@ class Resources(Strict):
 
     cpus: int = Field(default=1, ge=1)
     gpus: int = Field(default=0, ge=0)
+    trials_per_gpu: int = Field(
+        default=1,
+        ge=1,
+        description="how many trials share a GPU of this machine; they slow each other, so measure",
+    )
     memory_gib: float = Field(default=4.0, gt=0)
     minutes: float = Field(default=60.0, gt=0)
     fresh_process: bool = Field(default=False, description="every trial starts in a process of its own")
@@ -62,6 +67,13 @@ class Resources(Strict):
         default=None, gt=0, description="10^12 operations a second that a trial is expected to sustain on all its GPUs"
     )
     slurm: SlurmOptions = SlurmOptions()
+
+    @model_validator(mode="after")
+    def _shared(self) -> Resources:
+        if self.trials_per_gpu > 1 and (self.exclusive or self.gpus > 1):
+            why = "is timed ('exclusive')" if self.exclusive else f"needs {self.gpus} GPUs"
+            raise ValueError(f"'trials_per_gpu' is {self.trials_per_gpu}, but a trial that {why} shares none")
+        return self
 
 
 class Replicates(Strict):

@@ -1,7 +1,7 @@
-"""Profiles as a spec file gives them: what is run, and over what its results are judged.
+"""Specs and profiles as a file gives them: what is run, over what its results are judged, and what can be profiled.
 
-They stand apart from ``harness.spec.models``, which every trial's code depends on: how claims are judged is no part of
-what a trial does, so a change here leaves stored results valid.
+They stand apart from ``harness.spec.models``, which every trial's code depends on: how claims are judged, or
+what a profiler is shown, is no part of what a trial does, so a change here leaves stored results valid.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from harness.spec.figures import Items
-from harness.spec.models import Profile, SpecModel
+from harness.spec.models import FunctionName, Profile, SpecModel
 
 
 class JudgedProfile(Profile):
@@ -27,4 +27,7 @@ class JudgedProfile(Profile):
 class JudgedSpec(SpecModel):
     """One experiment: a YAML file."""
 
+    profiled: FunctionName | None = Field(
+        default=None, description="makes what 'harness profile' runs: arms of a trial that mark their stages"
+    )
     profiles: dict[str, JudgedProfile] = Field(min_length=1)  # type: ignore[assignment]

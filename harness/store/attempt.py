@@ -20,6 +20,8 @@ FORMAT = 1
 ATTEMPT_FILE = "attempt.json"
 ATTEMPTS = "attempts"
 """The folder of an experiment in a store that its attempts lie in."""
+PROFILES = "profiles"
+"""The one that its profiles lie in, which have the shape of attempts."""
 
 
 class DamagedAttempt(Exception):
@@ -30,7 +32,7 @@ class DamagedAttempt(Exception):
 
     def __init__(self, path: Path, problem: str) -> None:
         parts = path.parts
-        start = max(0, len(parts) - 1 - parts[::-1].index(ATTEMPTS) - 1) if ATTEMPTS in parts else 0
+        start = max([0, *(place - 1 for place, part in enumerate(parts) if part in (ATTEMPTS, PROFILES))])
         super().__init__(f"{Path(*parts[start:])}: {problem}")
 
 
@@ -95,8 +97,15 @@ def write_attempt(folder: Path, attempt: Attempt, samples: Mapping[str, pandas.D
             table.to_parquet(temporary / f"{name}.parquet", index=False)
         if files is not None and any(files.iterdir()):
             files.rename(temporary / "files")
-        (temporary / ATTEMPT_FILE).write_bytes(to_json(asdict(attempt)))
+        (temporary / ATTEMPT_FILE).write_bytes(attempt_bytes(attempt))
     return target
+
+
+def attempt_bytes(attempt: Attempt) -> bytes:
+    """Return what stands in an attempt's file."""
+    # As 'asdict' has it, which copies every value of every mapping and takes longer than all else here.
+    failure = asdict(attempt.failure) if attempt.failure is not None else None
+    return to_json({**vars(attempt), "failure": failure})
 
 
 def read_attempt(folder: Path | str) -> Attempt | None:

@@ -8,6 +8,7 @@
     <store>/<experiment>/claims/<trial>.json            who is at it now; advice, never the truth
     <store>/<experiment>/checkpoints/<trial>/           of trials that are not finished
     <store>/<experiment>/runs/<run>/                    orders, events and logs of one sweep
+    <store>/<experiment>/profiles/<trial>/<attempt>/    what a profiler saw of it (harness.store.profiles)
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.store.atomic import TEMPORARY, to_json, write_bytes
-from harness.store.attempt import ATTEMPTS, Attempt, DamagedAttempt, read_attempt
+from harness.store.attempt import ATTEMPTS, PROFILES, Attempt, DamagedAttempt, read_attempt
 
 DEFAULT_STORE = "results"
 
@@ -76,6 +77,9 @@ class Store:
     def attempts_folder(self, experiment: str, trial: str) -> Path:
         return self.root / experiment / ATTEMPTS / trial
 
+    def profiles_folder(self, experiment: str, trial: str) -> Path:
+        return self.root / experiment / PROFILES / trial
+
     def claims_folder(self, experiment: str) -> Path:
         return self.root / experiment / "claims"
 
@@ -106,25 +110,11 @@ class Store:
 
     def attempt_ids(self, experiment: str, trial: str) -> list[str]:
         """Return the ids of a trial's attempts, in the order they were named."""
-        try:
-            names = os.listdir(self.attempts_folder(experiment, trial))
-        except OSError:
-            return []
-        return sorted(name for name in names if not name.startswith("."))
+        return names_in(self.attempts_folder(experiment, trial))
 
     def attempts(self, experiment: str, trial: str) -> tuple[list[StoredAttempt], list[str]]:
         """Return the complete attempts of a trial in order, and a sentence for each one that is damaged."""
-        found, damaged = [], []
-        for name in self.attempt_ids(experiment, trial):
-            folder = self.attempts_folder(experiment, trial) / name
-            try:
-                attempt = read_attempt(folder)
-            except DamagedAttempt as error:
-                damaged.append(str(error))
-                continue
-            if attempt is not None:
-                found.append(StoredAttempt(attempt, folder))
-        return found, damaged
+        return attempts_in(self.attempts_folder(experiment, trial))
 
     def trial_ids(self, experiment: str) -> set[str]:
         """Return the trials of an experiment that have an attempt folder."""
@@ -132,6 +122,29 @@ class Store:
             return set(os.listdir(self.root / experiment / ATTEMPTS))
         except OSError:
             return set()
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the ids of the attempts in a folder, in the order they were named."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return []
+    return sorted(name for name in names if not name.startswith("."))
+
+
+def attempts_in(folder: Path) -> tuple[list[StoredAttempt], list[str]]:
+    """Return the complete attempts in a folder in order, and a sentence for each one that is damaged."""
+    found, damaged = [], []
+    for name in names_in(folder):
+        try:
+            attempt = read_attempt(folder / name)
+        except DamagedAttempt as error:
+            damaged.append(str(error))
+            continue
+        if attempt is not None:
+            found.append(StoredAttempt(attempt, folder / name))
+    return found, damaged
 
 
 def new_attempt_id(started: float) -> str:

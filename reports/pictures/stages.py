@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
 import pandas
@@ -16,6 +16,9 @@ from reports.pictures.canvas import canvas, legend_below, palette, spoken, wrapp
 from reports.pictures.levels import present_levels
 from reports.pictures.numbers import number, word
 from reports.pictures.picture import Drawing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 STAGE_PREFIX = "stage_ms_"
 MILLISECONDS = 1000.0
@@ -38,22 +41,50 @@ def draw_stages(declaration: StagesPicture, results: Results) -> Drawing | None:
         totals = _medians(records, factor, levels, [declaration.total])[declaration.total]
     else:
         totals = sums
-    scale, unit = (MILLISECONDS, "s") if sums.max() >= MILLISECONDS else (1.0, "ms")
-    figure, axes = canvas(len(levels), 2, width=12.0)
-    labels = [wrapped(results.label(level, factor)) for level in levels]
     trials = len(trials_of(records))
-    times, shares = axes[0]
-    _bars(times, grouped / scale, f"median time of a {declaration.of} ({unit})", labels)
-    _bars(
-        shares, 100 * grouped.div(sums.replace(0.0, float("nan")), axis=0), f"share of the {declaration.of} (%)", labels
+    figure = stacked_bars(
+        grouped,
+        totals,
+        [results.label(level, factor) for level in levels],
+        (f"median time of a {declaration.of}", f"share of the {declaration.of} (%)"),
+        "one trial" if trials == 1 else f"medians over {trials} trials",
+        sums,
     )
+    return Drawing(figure, _numbers(declaration, results, grouped, totals, records))
+
+
+def stacked_bars(
+    parts: pandas.DataFrame,
+    totals: pandas.Series,
+    names: Sequence[str],
+    axes_say: tuple[str, str],
+    title: str,
+    wholes: pandas.Series,
+) -> Figure:
+    """Return a figure with a bar a row: the parts' times on the left, their shares on the right.
+
+    Args:
+        parts: milliseconds, a row a bar and a column a part; some of them are positive.
+        totals: milliseconds that are written at the end of each bar.
+        names: what each bar is called.
+        axes_say: the labels of the axis of times, without its unit, and of that of shares.
+        title: what stands above the left panel.
+        wholes: milliseconds of what the parts are shares of.
+    """
+    sums = parts.sum(axis=1)
+    scale, unit = (MILLISECONDS, "s") if sums.max() >= MILLISECONDS else (1.0, "ms")
+    figure, axes = canvas(len(parts), 2, width=12.0)
+    labels = [wrapped(name) for name in names]
+    times, shares = axes[0]
+    _bars(times, parts / scale, f"{axes_say[0]} ({unit})", labels)
+    _bars(shares, 100 * parts.div(wholes.replace(0.0, float("nan")), axis=0), axes_say[1], labels)
     for position, (end, total) in enumerate(zip(sums / scale, totals / scale, strict=True)):
         times.annotate(f" {total:.3g} {unit}", (end, position), va="center", fontsize=10)
     times.set_xlim(0, sums.max() / scale * 1.2)
     times.invert_yaxis()
-    times.set_title("one trial" if trials == 1 else f"medians over {trials} trials")
-    legend_below(figure, times, min(4, len(grouped.columns)))
-    return Drawing(figure, _numbers(declaration, results, grouped, totals, records))
+    times.set_title(title)
+    legend_below(figure, times, min(4, len(parts.columns)))
+    return figure
 
 
 def _bars(axis: Any, values: pandas.DataFrame, label: str, names: Sequence[str]) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browser.headless import DESKTOP, FLAGS, Opened, require_browser
+from drawn_profile import write_drawn_profile
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
-from small_report import make_small_report
+from small_report import SPECS, make_small_report
 from support import Workplace
+
+from harness.plan.design import make_design
+from harness.spec.find import find_experiment
+from harness.store.store import Store
 
 Open = Callable[..., Opened]
 
@@ -26,10 +32,27 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def reported(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Workplace:
-    """A small store and its report in ``site``. Nothing is made where there is no browser."""
+    """A small store, profiles of two arms in it, and its report in ``site``.
+
+    Nothing is made where there is no browser.
+    """
     workplace = Workplace(tmp_path_factory.mktemp("reported"))
     make_small_report(workplace)
+    add_profiles(workplace)
+    found = workplace.harness("report", *SPECS)
+    assert found.status == 0, found
     return workplace
+
+
+def add_profiles(workplace: Workplace) -> None:
+    """Profile one system with the code that its trials ran with, and one with other code."""
+    store = Store(workplace.folder / "results")
+    (first, *_) = store.root.glob("timed/attempts/*/*/attempt.json")
+    code = json.loads(first.read_text())["code"]
+    design = make_design(find_experiment(str(workplace.folder / "timed.yaml")))
+    stages = {"eye": 0.8, "mouth": 0.2}
+    write_drawn_profile(store, design, {"fast": 1.0}, stages, code=code, number=1)
+    write_drawn_profile(store, design, {"slow": 10.0}, stages, code="another", number=2)
 
 
 @pytest.fixture

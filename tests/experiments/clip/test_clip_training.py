@@ -20,6 +20,7 @@ from experiments.clip.model_settings import ConvolutionalSettings, PatchesSettin
 from experiments.clip.optimiser_settings import OptimiserSettings
 from experiments.clip.training import Outcome, train
 from experiments.clip.vocabulary import END, SPECIAL, START
+from harness.execution import scalars
 from harness.execution.run import Checkpoint
 from harness.execution.streams import Stream
 
@@ -101,15 +102,9 @@ def test_a_resumed_training_is_the_whole_one_bit_for_bit(
         trained(image, checkpoint=checkpoint, progress=killed_at(stop))
     assert checkpoint.load()["step"] == stop
     seen: list[int] = []
-    rows: list[dict[str, float]] = []
-    found, resumed = trained(
-        image,
-        checkpoint=checkpoint,
-        progress=lambda done, total: seen.append(done),
-        log=lambda step, **values: rows.append({"step": step, **values}),
-    )
+    found, resumed = trained(image, checkpoint=checkpoint, progress=lambda done, total: seen.append(done))
     assert seen == list(range(stop + 1, STEPS + 1))
-    assert found == whole and rows == whole.logged and equal(resumed, weights)
+    assert found == whole and equal(resumed, weights)
 
 
 def test_a_training_killed_twice_is_the_whole_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,21 +302,18 @@ def test_progress_is_told_at_every_step() -> None:
 @pytest.mark.parametrize("steps", [10, 200])
 def test_a_loss_that_is_not_finite_ends_the_training(bad: float, steps: int) -> None:
     model, calls = nn.Linear(2, 1), []
-    logged: list[dict[str, float]] = []
 
     def loss_of(chosen: Tensor) -> Tensor:
         calls.append(chosen)
         return model(torch.ones(1, 2)).sum() * (bad if len(calls) > 6 else 1.0)
 
-    outcome = train(
-        model, loss_of, 8, FAST, steps, 2, Stream("order"), log=lambda step, **own: logged.append({"step": step, **own})
-    )
-    every = max(1, steps // training.LOGGED)
+    outcome = train(model, loss_of, 8, FAST, steps, 2, Stream("order"))
+    every = max(1, steps // scalars.POINTS)
     expected = next(step for step in range(6, steps) if step % every == 0)
     assert outcome.diverged_at == expected and len(calls) == expected + 1
     assert not math.isfinite(outcome.logged[-1]["loss"])
     assert all(math.isfinite(row["loss"]) for row in outcome.logged[:-1])
-    assert logged == outcome.logged and not model.training
+    assert not model.training
 
 
 def test_a_loss_that_ends_without_a_number_is_seen_at_the_last_step() -> None:

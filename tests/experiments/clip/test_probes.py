@@ -7,6 +7,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from experiments.clip import probes
 from experiments.clip.probes import STRENGTHS, Probe, fit_probe
 from harness.errors import UserError
 
@@ -124,3 +125,18 @@ def test_facts_are_plain_numbers() -> None:
         "validation_accuracy": probe.validation_accuracy,
         "converged": True,
     }
+
+
+def test_the_axes_of_the_last_items_are_found_once_and_are_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = numpy.random.default_rng(0)
+    first, second = generator.normal(size=(2, 12, 20))
+    labels = numpy.arange(12) % 2
+    probes._axes.cache_clear()
+    alone = [probes.fit_probe(items, labels, items, labels) for items in (first, second)]
+    real, calls = numpy.linalg.svd, []
+    monkeypatch.setattr(numpy.linalg, "svd", lambda *given, **more: (calls.append(1), real(*given, **more))[1])
+    probes._axes.cache_clear()
+    found = [probes.fit_probe(items, labels, items, labels) for items in (first, first, second)]
+    assert len(calls) == 2
+    assert all(numpy.array_equal(found[place].weights, alone[0].weights) for place in (0, 1))
+    assert numpy.array_equal(found[2].weights, alone[1].weights)

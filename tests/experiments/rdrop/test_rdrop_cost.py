@@ -77,7 +77,7 @@ def step_of(
     task = load_task(ProceduralTextSettings(length=length, train=100, validation=10, test=10), run.stream("data"))
     model = TransformerSettings(kind="transformer", width=width, layers=layers)
     wanted = StepSettings(passes=passes, alpha=alpha, times=times)
-    return cost._step(run, wanted, task, model, batch, 0.3, ADAMW)
+    return cost.build_step(run, wanted, task=task, model=model, batch_size=batch, dropout=0.3, settings=ADAMW)
 
 
 def linear_weights(width: int, layers: int, length: int) -> int:

@@ -122,7 +122,7 @@ def test_a_folder_of_images_is_trained_on_and_evaluated_as_the_paper_does(folder
 def test_two_processes_train_one_model() -> None:
     run = Run("small", threads=1)
     record = called("train_and_evaluate", run, processes=2, epochs=3)
-    assert record["steps"] == 18 and [row["step"] for row in run.scalars] == list(range(18))
+    assert record["steps"] == 18 and [row["step"] for row in run.scalars] == list(range(19))
     # Each view has 31 others in the global batch of 16, of which a process has half.
     assert run.scalars[0]["loss"] > math.log(16), "the negatives are those of both processes"
     again = called("train_and_evaluate", Run("small", threads=1), processes=2, epochs=3)

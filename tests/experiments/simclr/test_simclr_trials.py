@@ -71,8 +71,10 @@ def test_the_metrics_are_whole_and_finite(train: Train) -> None:
     assert record["steps"] == 12 and record["encoder_parameters"] == 3 * 4 * 9 + 8 + 4 * 8 * 9 + 16
     assert all(math.isfinite(value) for value in record.values())
     assert {"accuracy", "validation_accuracy", "factor_letter", "factor_hue_family", "factor_hue"} <= record.keys()
-    assert [row["step"] for row in run.scalars] == list(range(12))
-    assert run.scalars[-1]["loss"] == record["loss"]
+    # A probe after the twelve steps, and nothing else after the last of them.
+    assert [row["step"] for row in run.scalars] == list(range(13))
+    assert run.scalars[-2]["loss"] == record["loss"]
+    assert run.scalars[-1] == {"step": 12, "validation_accuracy": record["validation_accuracy"]}
     assert {f"stage_ms_{part}" for part in ("data", "augmentation", "encoder", "loss", "optimiser")} <= record.keys()
 
 
