@@ -29,6 +29,7 @@ def report_command(
     Only what has changed since the last report in the same folder is made anew.
     """
     from harness.store.store import Store
+    from reports.bench.files import bench_files
     from reports.kept import KeptSections
     from reports.manifest import PAGE
     from reports.sections import sections_of
@@ -40,10 +41,11 @@ def report_command(
     sections = sections_of(specs, profile, device, Store.at(store), kept)
     if compare is not None:
         other = Other(compare, sections_of(specs, profile, device, Store(Path(compare)), kept))
-    unchanged = not kept.made and is_written(sections, other, folder)
+    bench = bench_files(Store.at(store))
+    unchanged = not kept.made and is_written(sections, other, folder, bench)
     if not unchanged:
         try:
-            write_site(sections, other, folder)
+            write_site(sections, other, folder, bench)
             kept.keep()
         except OSError as error:
             raise UserError(f"--out {out}: cannot be written: {error.strerror}") from error

@@ -49,6 +49,8 @@ class Column(_Strict):
     low: str | None = Field(default=None, description="the metric that holds the interval's lower end")
     high: str | None = Field(default=None, description="the metric that holds the interval's upper end")
     ratio_to: str | None = Field(default=None, description="show the metric as a multiple of this level's")
+    where: dict[str, Scalar] = Field(default={}, description="levels of other factors that the column is of")
+    optional: bool = Field(default=False, description="leave the column out where every row has a dash")
     published: PublishedColumn | None = None
     difference: bool = Field(default=False, description="add a column with the difference from the published figure")
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from reports.bench.files import BenchFiles
+from reports.bench.part import bench_html
 from reports.compare import compare
 from reports.manifest import TEMPLATES
 from reports.parts import NotStated, OverviewRow, Section
@@ -21,10 +23,11 @@ STYLES = ("style.css", "pictures.css")
 SCRIPT = "script.js"
 
 
-def render(sections: Sequence[Section], other: Other | None, made: float) -> str:
+def render(sections: Sequence[Section], other: Other | None, made: float, bench: BenchFiles | None = None) -> str:
     """Return the page's text: the same for the same sections and moment (``made``, in seconds since the epoch).
 
-    With another store its results stand beside these.
+    With another store its results stand beside these; ``bench`` are kept runs of the benchmarks, which have a part of
+    their own.
 
     The page's own policy lets it fetch nothing and run no script but its own, whatever the store holds.
     """
@@ -43,6 +46,7 @@ def render(sections: Sequence[Section], other: Other | None, made: float) -> str
         compared=compare(sections, other.sections, other.name) if other else [],
         not_stated=merged([entry for section in sections for entry in section.not_stated]),
         made=moment(made),
+        bench=bench_html(bench) if bench else "",
     )  # fmt: skip
     return clean(page)
 

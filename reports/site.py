@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.store.atomic import to_json, write_bytes
+from reports.bench.files import BenchFiles
 from reports.manifest import CLAIMS, MANIFEST, PAGE, TABLES, ComparedResults, digest, make_manifest, read_manifest
 from reports.parts import Section
 
@@ -25,15 +26,15 @@ class Other:
         return ComparedResults(name=self.name, results=tuple(section.reported for section in self.sections))
 
 
-def is_written(sections: Sequence[Section], other: Other | None, folder: Path) -> bool:
-    """Say whether a folder has the report of these very sections, its files as they were written."""
+def is_written(sections: Sequence[Section], other: Other | None, folder: Path, bench: BenchFiles) -> bool:
+    """Say whether a folder has the report of these very sections and benchmarks, its files as they were written."""
     try:
         manifest = read_manifest(folder)
     except UserError:
         return False
     if manifest.results != tuple(section.reported for section in sections):
         return False
-    if manifest.compared != (other.compared() if other else None):
+    if manifest.compared != (other.compared() if other else None) or manifest.bench != bench.digests:
         return False
     try:
         return all(digest((folder / name).read_bytes()) == found for name, found in manifest.files.items())
@@ -41,7 +42,7 @@ def is_written(sections: Sequence[Section], other: Other | None, folder: Path) -
         return False
 
 
-def write_site(sections: Sequence[Section], other: Other | None, folder: Path) -> None:
+def write_site(sections: Sequence[Section], other: Other | None, folder: Path, bench: BenchFiles) -> None:
     """Write ``index.html``, ``claims.json``, ``tables.zip`` and ``manifest.json``.
 
     Raises:
@@ -55,12 +56,12 @@ def write_site(sections: Sequence[Section], other: Other | None, folder: Path) -
     files = {
         CLAIMS: to_json(claim_rows(sections)),
         TABLES: bundle(table_files(sections)),
-        PAGE: render(sections, other, made).encode(),
+        PAGE: render(sections, other, made, bench).encode(),
     }
     for name, data in files.items():
         write_bytes(folder / name, data)
     reported = [section.reported for section in sections]
-    manifest = make_manifest(reported, other.compared() if other else None, made, files)
+    manifest = make_manifest(reported, other.compared() if other else None, made, files, bench.digests)
     write_bytes(folder / MANIFEST, to_json(manifest.model_dump(mode="json")))
 
 

@@ -31,8 +31,12 @@ def build_table(declaration: TableDeclaration, results: Results) -> Table:
     last = [Cell(text="median difference")]
     headings = [Heading(", ".join(map(spoken, factors)))]
     for column in declaration.columns:
-        reference = _reference(column, records, factors[0])
-        cells = [_cell(column, by_levels.get(levels, records.iloc[:0]), reference) for levels in rows_of]
+        own = chosen(records, column.where)
+        grouped = _by_levels(own, factors) if column.where else by_levels
+        reference = _reference(column, own, factors[0])
+        cells = [_cell(column, grouped.get(levels, own.iloc[:0]), reference) for levels in rows_of]
+        if column.optional and all(cell.value is None and cell.text == NOTHING for cell in cells):
+            continue
         blocks = [(Heading(column.label, column.unit, better=column.better), cells)]
         if column.published is not None:
             figures = published_values(column.published, results.design.experiment, factors[0])

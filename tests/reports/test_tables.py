@@ -126,3 +126,33 @@ def test_no_records_and_no_such_factor_give_dashes_and_no_rows() -> None:
     empty = build([record("t", ms=1.0)], {"rows": "arm", "columns": columns})
     assert [row[1].shown() for row in empty.rows] == ["–", "–"]
     assert build([record("t", ms=1.0)], {"rows": ["arm", "size"], "columns": columns}).rows == []
+
+
+def test_a_column_of_one_level_of_another_factor_has_its_records_alone() -> None:
+    records = [
+        record("t1", arm="a", size="1", ms=2.0, why="slow"),
+        record("t1", arm="a", size="2", ms=30.0),
+        record("t1", arm="b", size="1", ms=6.0),
+        record("t2", arm="b", size="2", ms=90.0),
+    ]
+    columns = [
+        {"metric": "ms", "label": "one", "where": {"size": 1}},
+        {"metric": "ms", "label": "two", "where": {"size": 2}},
+        {"metric": "ms", "label": "two over a", "ratio_to": "a", "where": {"size": 2}},
+        {"metric": "why", "label": "why", "where": {"size": 1}},
+        {"metric": "ms", "label": "nowhere", "where": {"size": 3}},
+    ]
+    table = build(records, {"rows": "arm", "columns": columns})
+    assert [[cell.value for cell in row[1:4]] for row in table.rows] == [[2.0, 30.0, 1.0], [6.0, 90.0, 3.0]]
+    assert table.rows[1][1].trials == ("t1",) and table.rows[1][2].trials == ("t2",)
+    assert [row[4].shown() for row in table.rows] == ["slow", "–"]
+    assert [row[5].shown() for row in table.rows] == ["–", "–"]
+
+
+@pytest.mark.parametrize(("values", "shown"), [([None, None], False), ([None, 3.0], True), ([None, "words"], True)])
+def test_an_optional_column_is_left_out_where_it_has_nothing(values: list[Any], shown: bool) -> None:
+    records = [record("t1", arm=arm, ms=1.0, extra=value) for arm, value in zip("ab", values, strict=True)]
+    columns = [{"metric": "ms", "label": "time"}, {"metric": "extra", "label": "extra", "optional": True}]
+    table = build(records, {"rows": "arm", "columns": columns})
+    assert [heading.label for heading in table.headings[1:]] == (["time", "extra"] if shown else ["time"])
+    assert all(len(row) == len(table.headings) for row in table.rows)

@@ -1,0 +1,1 @@
+"""How fast the harness itself is: what ``make bench`` measured, judged against what was accepted."""
