@@ -1,5 +1,5 @@
 # Every target works as the first command of a fresh clone: it makes .venv, installs, and goes.
-# Variables: PROFILE, EXECUTOR, JOBS, DEVICE, STORE, OUT, PYTHON; TESTS for test-slow; SITE for pictures.
+# Variables: PROFILE, EXECUTOR, JOBS, DEVICE, STORE, OUT, PYTHON; TESTS for test-slow; SITE for pictures; PORT for tensorboard.
 
 PYTHON ?= python3
 EXECUTOR ?= local
@@ -12,12 +12,12 @@ RUN := --executor $(EXECUTOR) $(if $(JOBS),--jobs $(JOBS))
 REPORT := $(if $(PROFILE),--profile $(PROFILE)) $(if $(DEVICE),--device $(DEVICE)) $(if $(STORE),--store $(STORE)) $(if $(OUT),--out $(OUT))
 
 HEADLINES := vilt-speed vilt-cost simclr-head rdrop-alpha clip-prompts
-EXPERIMENTS := vilt-speed vilt-cost simclr-head simclr-h-vs-z simclr-augmentation simclr-temperature simclr-batch \
+EXPERIMENTS := vilt-speed vilt-cost vilt-fairness vilt-batch simclr-head simclr-h-vs-z simclr-augmentation simclr-temperature simclr-batch \
   simclr-ladder rdrop-alpha rdrop-noise rdrop-dropout rdrop-variants rdrop-cost rdrop-translation \
   clip-prompts clip-few-shot clip-shift clip-counting clip-zero-shot
 REPRODUCE := $(addprefix reproduce-,$(EXPERIMENTS))
 
-.PHONY: help setup test test-slow bench lint format report claims pictures clean reproduce reproduce-everything $(REPRODUCE)
+.PHONY: help setup test test-slow bench lint format report claims pictures tensorboard clean reproduce reproduce-everything measure-gpu $(REPRODUCE)
 
 help:
 	@echo "make reproduce-vilt-speed   is ViLT tens of times faster than region models? (minutes)"
@@ -28,11 +28,14 @@ help:
 	@echo "make reproduce-NAME         the same for $(filter-out $(HEADLINES),$(EXPERIMENTS))"
 	@echo "make reproduce              the headline of each paper: $(HEADLINES) (half an hour)"
 	@echo "make reproduce-everything   all experiments (three hours)"
+	@echo "make measure-gpu STORE=DIR  whatever is measured on a GPU (docs/gpu.md); ARGUMENTS=\"--only batch --minutes 9\""
 	@echo "make report                 the report of everything in the store"
 	@echo "make claims                 docs/claims.md: every registered claim with its verdicts, from the store"
 	@echo "make pictures               the README's pictures, from the report in SITE (default: site)"
-	@echo "make test | test-slow | bench | lint | clean | setup"
-	@echo "Variables: PROFILE=smoke|laptop|..., DEVICE=cpu|cuda, JOBS=N, EXECUTOR=local|inline|slurm, STORE=DIR, OUT=DIR, SITE=DIR"
+	@echo "make bench                  how fast the harness is, beside others' code (five minutes; ACCEPT=1, TRIALS=\"1000 10000 100000\")"
+	@echo "make tensorboard            scalars and profiles of the store in TensorBoard, at PORT (default: 6006)"
+	@echo "make test | test-slow | lint | clean | setup"
+	@echo "Variables: PROFILE=smoke|laptop|..., DEVICE=cpu|cuda, JOBS=N, EXECUTOR=local|inline|slurm, STORE=DIR, OUT=DIR, SITE=DIR, PORT=N"
 
 # Of clip-benchmark only its lists of class names and templates are read, so it comes without what it depends on.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -68,6 +71,9 @@ reproduce reproduce-everything: $(VENV)/installed
 	  if [ $$status -gt $$worst ]; then worst=$$status; fi; \
 	done; $(BIN)/harness report $(WANTED) $(REPORT) || exit $$?; exit $$worst
 
+measure-gpu: $(VENV)/installed
+	@$(BIN)/python -m experiments.measure_gpu --store $(or $(STORE),results) $(ARGUMENTS)
+
 report: $(VENV)/installed
 	@$(BIN)/harness report $(REPORT)
 
@@ -78,6 +84,9 @@ claims: $(VENV)/installed
 pictures: $(VENV)/installed-test
 	@PYTHONPATH=tests $(BIN)/python -m browser.make_pictures $(or $(SITE),site) docs
 
+tensorboard: $(VENV)/installed
+	@$(BIN)/harness tensorboard $(if $(PORT),--port $(PORT)) $(if $(STORE),--store $(STORE))
+
 # Two processes, a file of tests each at a time: modules share what their fixtures made. Slow tests mostly wait.
 test: $(VENV)/installed-test
 	@$(BIN)/python -m pytest --quiet --benchmark-disable --numprocesses 2 --dist loadfile
@@ -85,8 +94,12 @@ test: $(VENV)/installed-test
 test-slow: $(VENV)/installed-test
 	@$(BIN)/python -m pytest --quiet -m slow --numprocesses 3 --dist load --timeout 1800 $(TESTS)
 
+# Ours beside others' code and beside floors, kept in the store; fails where something is slower than accepted (docs/speed.md).
 bench: $(VENV)/installed-test
-	@$(BIN)/python -m pytest --quiet tests/benchmarks --benchmark-only --benchmark-columns=median,iqr,rounds
+	@mkdir -p build
+	@TRIALS="$(TRIALS)" $(BIN)/python -m pytest --quiet tests/benchmarks --benchmark-only --benchmark-quiet \
+	  --timeout 7200 --benchmark-json build/bench.json
+	@$(BIN)/harness bench build/bench.json $(if $(STORE),--store $(STORE)) $(if $(ACCEPT),--accept)
 
 lint: $(VENV)/installed-test
 	@$(BIN)/ruff check .

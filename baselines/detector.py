@@ -115,9 +115,10 @@ class RegionDetector(nn.Module):
         )
         self.scene: Scene | None = None
         # Set by baselines.optimise: regions a chunk in RoIAlign and RoI head (0: all at once), and which of
-        # the pooled rows and columns the RoI head reads (1: all of them).
+        # the pooled rows and columns the RoI head reads (1: all of them), and how a chunk lies in memory.
         self.chunk = 0
         self.pool_step = 1
+        self.layout = torch.contiguous_format
 
     def prepare(self, kind: SceneKind, image_size: tuple[int, int], *, batch: int, seed: int) -> None:
         """Draw the scene for images of ``image_size`` (height, width); on the meta device only its shapes."""
@@ -206,7 +207,7 @@ class RegionDetector(nn.Module):
             parts = [
                 roi_align(maps[0], part, (14, 14), 1 / 16, aligned=True)[:, :, :: self.pool_step, :: self.pool_step]
                 .to(dtype)
-                .contiguous(memory_format=torch.channels_last)
+                .contiguous(memory_format=self.layout)
                 for part in rois.split(self.chunk)
             ]
             return torch.cat(parts)

@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertModel, LxmertConfig, LxmertModel, VisualBertConfig, VisualBertModel
 
+from baselines.graphs import Graphs
+
 __all__ = ["BoxEncoding", "Fusion", "LxmertFusion", "SingleStream", "VisualBertFusion", "count_parameters"]
 
 VISUAL_SEGMENT = 1  # token type of visual tokens; text is 0
@@ -53,6 +55,11 @@ class Fusion(nn.Module):
     @abstractmethod
     def dense_parts(self) -> list[nn.Module]:
         """The modules that hold the matrix products: what ``compile`` compiles."""
+
+    def use_graphs(self, graphs: Graphs) -> None:
+        """Replay both methods from graphs."""
+        self.embed_text = graphs.graphed(self.embed_text)  # type: ignore[method-assign]
+        self.forward = graphs.graphed(self.forward)  # type: ignore[method-assign]
 
 
 class BoxEncoding(nn.Module):

@@ -9,6 +9,7 @@ from torch.nn import functional
 from baselines.backbone import build_body, plain_backbone, scale_residual_branches
 from baselines.errors import StructureError
 from baselines.fusion import Fusion, count_parameters
+from baselines.graphs import Graphs
 from baselines.marks import Mark, no_mark
 
 __all__ = ["GridModel"]
@@ -62,3 +63,8 @@ class GridModel(nn.Module):
     def dense_parts(self) -> list[nn.Module]:
         """The modules worth compiling."""
         return [self.backbone, *self.fusion.dense_parts()]
+
+    def use_graphs(self, graphs: Graphs) -> None:
+        """Replay the backbone and the fusion transformer from graphs."""
+        self.backbone.forward = graphs.graphed(self.backbone.forward)
+        self.fusion.use_graphs(graphs)

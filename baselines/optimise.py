@@ -14,10 +14,20 @@ from baselines.attention import fuse_attention
 from baselines.detector import RegionDetector
 from baselines.vilbert import CoAttention
 
-__all__ = ["CHUNK", "fold_batch_norm", "optimise_detector", "optimise_fusion", "optimise_grid"]
+__all__ = [
+    "CHUNK",
+    "DEVICE_CHUNK",
+    "fold_batch_norm",
+    "lay_out",
+    "optimise_detector",
+    "optimise_fusion",
+    "optimise_grid",
+]
 
 CHUNK = 50
 """Regions a chunk: fifty 1,024 x 14 x 14 maps are 40 MB, all thousand of them 0.8 GB."""
+DEVICE_CHUNK = 1000
+"""Regions a chunk on a GPU, which so many fill; the images of a batch take no more memory than one."""
 
 
 def fold_batch_norm(network: nn.Module) -> None:
@@ -64,13 +74,23 @@ def optimise_detector(detector: RegionDetector, *, chunk: int = CHUNK) -> Region
             cast(nn.Conv2d, cast(nn.Sequential, first.downsample)[0]).stride = (1, 1)
             detector.pool_step = 2
     detector.chunk = chunk
-    return detector.to(memory_format=torch.channels_last)
+    lay_out(detector, torch.channels_last)
+    return detector
 
 
 def optimise_grid(backbone: nn.Module) -> nn.Module:
     """Fold batch norm and lay the weights out channels-last, in place."""
     fold_batch_norm(backbone)
-    return backbone.to(memory_format=torch.channels_last)
+    lay_out(backbone, torch.channels_last)
+    return backbone
+
+
+def lay_out(network: nn.Module, layout: torch.memory_format) -> None:
+    """Lay out what convolutions read, in place: channels last, or each channel by itself (contiguous)."""
+    network.to(memory_format=layout)
+    for module in network.modules():
+        if isinstance(module, RegionDetector):
+            module.layout = layout
 
 
 def optimise_fusion(fusion: nn.Module) -> nn.Module:

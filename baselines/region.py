@@ -1,11 +1,14 @@
 """A region-feature model whole: photographs and captions in, one pooled vector a pair out."""
 
+import sys
+
 import torch
 from torch import nn
 
 from baselines.detector import STAGES as DETECTOR_STAGES
 from baselines.detector import Detection, RegionDetector
 from baselines.fusion import Fusion, count_parameters
+from baselines.graphs import Graphs
 from baselines.marks import Mark, no_mark
 
 __all__ = ["RegionModel"]
@@ -60,3 +63,15 @@ class RegionModel(nn.Module):
             self.detector.roi_head,
             *self.fusion.dense_parts(),
         ]
+
+    def use_graphs(self, graphs: Graphs) -> None:
+        """Replay from graphs what does not depend on values: all but the proposals, RoIAlign and suppression.
+
+        The RoI head then takes all regions of a batch at once: a graph called chunk after chunk would overwrite what it
+        gave before.
+        """
+        detector = self.detector
+        detector.chunk = sys.maxsize
+        for part in (detector.backbone, detector.rpn_head, detector.roi_head, detector.predictor):
+            part.forward = graphs.graphed(part.forward)  # type: ignore[method-assign]
+        self.fusion.use_graphs(graphs)

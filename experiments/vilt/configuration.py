@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from experiments.vilt.rows import ROWS, Row
 
-__all__ = ["DataType", "Implementation", "Model", "Suppression", "SystemConfiguration"]
+__all__ = ["DataType", "Implementation", "MemoryFormat", "Model", "Quantisation", "Suppression", "SystemConfiguration"]
 
 Model = Literal[
     "vilbert",
@@ -29,12 +29,26 @@ Model = Literal[
 Suppression = Literal["per-class-loop", "per-class-vectorised", "class-agnostic"]
 Implementation = Literal["naive", "optimised", "floor"]
 DataType = Literal["float32", "bfloat16", "float16"]
+MemoryFormat = Literal["contiguous", "channels-last"]
+Quantisation = Literal["none", "dynamic-int8", "static-int8"]
 Scene = Literal["realistic", "disjoint", "identical"]
 
 VILT_PATCH = 32
 VILT_TEXT_POSITIONS = 40  # max_position_embeddings of every released ViLT checkpoint
 BERT_TEXT_POSITIONS = 512
 COUNTED = ("proposals", "regions", "text_tokens", "batch")  # a bare number says nothing in a label
+SWITCHES = {"onednn": "without oneDNN", "compile": "compiled", "graphs": "CUDA graphs", "tf32": "TF32"}
+PLAIN = {
+    "implementation": "naive",
+    "dtype": "float32",
+    "compile": False,
+    "onednn": True,
+    "memory_format": None,
+    "quantise": "none",
+    "graphs": False,
+    "tf32": False,
+}
+"""How a system computes where nothing is done to make it fast."""
 
 
 class SystemConfiguration(BaseModel):
@@ -44,9 +58,16 @@ class SystemConfiguration(BaseModel):
     ``nms`` the suppression of classes; ``implementation``: naive (what people run: transformers' and
     torchvision's modules as they come), optimised (the same outputs, faster), floor (ViLT's matrix products
     and attention and nothing else); ``scene`` the geometry of the synthetic detections; ``text_tokens``
-    including the two special ones; ``batch`` pairs a request; ``compile`` the dense parts with
-    ``torch.compile``; ``backbone`` one of the row's alternatives; ``weights`` a transformers checkpoint by
-    hub name or folder (ViLT) or the path of a state dict (detector or grid backbone).
+    including the two special ones; ``batch`` pairs a request; ``backbone`` one of the row's alternatives;
+    ``weights`` a transformers checkpoint by hub name or folder (ViLT) or the path of a state dict (detector or
+    grid backbone).
+
+    Levers, which change how a system computes and not what: ``dtype`` of weights and activations; ``compile``
+    the dense parts with ``torch.compile``; ``onednn`` on a CPU; ``memory_format`` (None: contiguous where naive,
+    channels-last where optimised and convolutional); ``quantise``: ``dynamic-int8`` rounds the weights of linear
+    layers, and what they read in every call, to 8 bits, ``static-int8`` convolutions too, with scales fixed
+    beforehand on the request itself; ``graphs``: everything of fixed shape is replayed from CUDA graphs;
+    ``tf32``: float32 products and convolutions of a GPU in TF32, which is off otherwise.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,6 +85,11 @@ class SystemConfiguration(BaseModel):
     compile: bool = False
     backbone: str | None = None
     weights: str | None = None
+    onednn: bool = True
+    memory_format: MemoryFormat | None = None
+    quantise: Quantisation = "none"
+    graphs: bool = False
+    tf32: bool = False
 
     @field_validator("image_size")
     @classmethod
@@ -104,6 +130,48 @@ class SystemConfiguration(BaseModel):
             allowed = ", ".join((row.backbone or "", *row.alternatives)) if row.backbone else "none, it has no backbone"
             raise ValueError(f"backbone {self.backbone!r} is not one of those declared for {row.label}: {allowed}.")
         return self
+
+    @model_validator(mode="after")
+    def _levers_go_together(self) -> Self:
+        if self.quantise != "none" and self.dtype != "float32":
+            raise ValueError(f"quantise {self.quantise!r} starts from float32 and cannot go with dtype {self.dtype}.")
+        if self.quantise != "none" and self.implementation == "floor":
+            raise ValueError("implementation 'floor' cannot be quantised: it has no outputs to compare.")
+        if self.quantise == "static-int8":
+            self._static_int8_makes_sense()
+        if self.graphs and self.implementation != "optimised":
+            raise ValueError(f"graphs need implementation 'optimised', not {self.implementation!r}.")
+        if self.graphs and (self.compile or self.quantise != "none"):
+            other = "compile" if self.compile else f"quantise {self.quantise!r}"
+            raise ValueError(f"graphs cannot go with {other}: only what runs eagerly is captured.")
+        if self.tf32 and (self.dtype != "float32" or self.quantise != "none"):
+            other = f"dtype {self.dtype}" if self.dtype != "float32" else f"quantise {self.quantise!r}"
+            raise ValueError(f"tf32 is about float32 and cannot go with {other}.")
+        return self
+
+    def _static_int8_makes_sense(self) -> None:
+        if self.row.embedding == "linear":
+            raise ValueError(f"{self.row.label} has no network of convolutions: its int8 is quantise 'dynamic-int8'.")
+        if self.row.cut == "FPN":
+            raise ValueError(f"quantise 'static-int8' is for backbones without a pyramid, not for {self.row.label}.")
+        if self.implementation != "optimised" or self.compile:
+            raise ValueError("quantise 'static-int8' needs implementation 'optimised' and no compile.")
+
+    @property
+    def reference(self) -> Self:
+        """The naive float32 implementation of the same computation: what outputs are compared with."""
+        return self.model_copy(update=PLAIN)
+
+    @property
+    def layout(self) -> MemoryFormat:
+        """How what convolutions read lies in memory."""
+        convolves = self.implementation == "optimised" and self.row.embedding != "linear"
+        return self.memory_format or ("channels-last" if convolves else "contiguous")
+
+    @property
+    def keeps_float32(self) -> bool:
+        """Whether nothing is rounded more coarsely than float32 does."""
+        return self.dtype == "float32" and self.quantise == "none" and not self.tf32
 
     @property
     def row(self) -> Row:
@@ -172,8 +240,8 @@ class SystemConfiguration(BaseModel):
             value = getattr(self, name)
             if name in ("model", "weights") or value == field.default:
                 continue
-            if name == "compile":
-                changed.append("compiled")
+            if name in SWITCHES:
+                changed.append(SWITCHES[name])
             else:
                 changed.append(f"{name.replace('_', ' ')} {value}" if name in COUNTED else str(value))
         return self.row.label + (f" ({', '.join(changed)})" if changed else "")

@@ -86,10 +86,10 @@ def count(configuration: SystemConfiguration) -> Count:
     two.
 
     What depends on data (which candidates survive, which regions are chosen) has by design a fixed number,
-    and that number is what is counted. Weights, dtype and compilation change no count and are ignored;
+    and that number is what is counted. Weights and levers (dtype, compilation, 8 bits) change no count and are ignored;
     transformers' ViLT is counted through the lean path, whose products are the same.
     """
-    plain = configuration.model_copy(update={"weights": None, "dtype": "float32", "compile": False})
+    plain = configuration.reference.model_copy(update={"weights": None, "implementation": configuration.implementation})
     return count_system(build_system(plain, device="meta"))
 
 

@@ -16,6 +16,7 @@ from transformers.models.vilt.modeling_vilt import ViltLayer
 from baselines.attention import fused_linear, heads
 from baselines.errors import WeightsError
 from baselines.fusion import count_parameters
+from baselines.graphs import Graphs
 from baselines.marks import Mark, no_mark
 
 __all__ = ["STAGES", "VISUAL_STAGES", "LeanVilt", "NaiveVilt", "ViltOutput", "build_vilt", "vilt_parameters"]
@@ -158,16 +159,35 @@ class LeanVilt(nn.Module):
 
     def forward(self, pixels: torch.Tensor, tokens: torch.Tensor, mark: Mark = no_mark) -> ViltOutput:
         """Pixels [B, 3, H, W] of the one size and token ids [B, T]."""
-        text = self.text(tokens) + self.text_type
+        text = self.embed_text(tokens)
         mark("text_embedding")
-        patches = self.patches(pixels).flatten(2).transpose(1, 2) + self.positions
-        hidden = torch.cat([text, self.class_token.expand(pixels.shape[0], -1, -1), patches], dim=1)
+        hidden = self.embed_patches(pixels, text)
         mark("patch_embedding")
-        hidden = self.norm(self.layers(hidden))
-        pooled = self.pooler(hidden)
+        output = self.fuse(hidden)
         mark("fusion")
-        return ViltOutput(pooled, hidden)
+        return output
+
+    def embed_text(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Token ids [B, T] to vectors [B, T, H] of the text's type."""
+        text: torch.Tensor = self.text(tokens) + self.text_type
+        return text
+
+    def embed_patches(self, pixels: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+        """Pixels [B, 3, H, W] to the whole sequence [B, T + 1 + P, H], the embedded text in front."""
+        patches = self.patches(pixels).flatten(2).transpose(1, 2) + self.positions
+        return torch.cat([text, self.class_token.expand(pixels.shape[0], -1, -1), patches], dim=1)
+
+    def fuse(self, hidden: torch.Tensor) -> ViltOutput:
+        """The sequence [B, N, H] through the transformer."""
+        hidden = self.norm(self.layers(hidden))
+        return ViltOutput(self.pooler(hidden), hidden)
 
     def dense_parts(self) -> list[nn.Module]:
         """The modules worth compiling."""
         return [self.layers]
+
+    def use_graphs(self, graphs: Graphs) -> None:
+        """Replay each stage from a graph: all of a request."""
+        self.embed_text = graphs.graphed(self.embed_text)  # type: ignore[method-assign]
+        self.embed_patches = graphs.graphed(self.embed_patches)  # type: ignore[method-assign]
+        self.fuse = graphs.graphed(self.fuse)  # type: ignore[method-assign]

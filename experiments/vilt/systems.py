@@ -1,17 +1,20 @@
 """Systems: a model with its inputs already on the device, ready to answer one request after another."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
+from torch import nn
 
 from baselines.detector import Detection, DetectorPlan, RegionDetector
 from baselines.errors import StructureError
 from baselines.fusion import Fusion, LxmertFusion, SingleStream, VisualBertFusion
+from baselines.graphs import Capture, Graphs, capture_on_cuda
 from baselines.grid import GridModel
 from baselines.marks import Mark, no_mark
-from baselines.optimise import optimise_detector, optimise_fusion, optimise_grid
+from baselines.optimise import CHUNK, DEVICE_CHUNK, lay_out, optimise_detector, optimise_fusion, optimise_grid
+from baselines.quantise import quantise_convolutions, quantise_linear
 from baselines.region import RegionModel
 from baselines.vilbert import VilbertFusion
 from baselines.weights import load_state
@@ -21,13 +24,15 @@ from experiments.vilt.inputs import VOCABULARY, Inputs, load_inputs
 from experiments.vilt.model import STAGES as VILT_STAGES
 from experiments.vilt.model import VISUAL_STAGES as VILT_VISUAL_STAGES
 from experiments.vilt.model import LeanVilt, NaiveVilt, build_vilt, vilt_parameters
+from harness.measure.switches import onednn, tf32
 
-__all__ = ["COMPILER", "Facts", "System", "build_system"]
+__all__ = ["COMPILER", "Facts", "System", "build_system", "variant"]
 
 RequestModel = RegionModel | GridModel | NaiveVilt | LeanVilt | ViltFloor
 
 COMPILER = "inductor"
 """The backend of ``torch.compile``."""
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class System:
         self._parameters = parameters
 
     def __call__(self, mark: Mark = no_mark) -> torch.Tensor:
-        """Answer one request: the pooled output [B, hidden].
+        """Answer one request: the pooled output [B, hidden], which a system with graphs overwrites in its next one.
 
         ``mark`` is called right after each stage of ``stages``, once each and in order. The device is not
         synchronised: that belongs to whoever measures.
@@ -107,11 +112,21 @@ class System:
         for name, tensor in tensors.items():
             if not bool(torch.isfinite(tensor).all()):
                 raise StructureError(f"{self.label} gave values that are not finite in its {name}.")
-        return Facts(facts, pooled)
+        return Facts(facts, pooled.clone())
 
     def _run(self, mark: Mark) -> tuple[torch.Tensor, Any]:
-        with torch.inference_mode():
+        wanted, device = self.configuration, self.inputs.pixels.device.type
+        switches = (
+            onednn(wanted.onednn) if device == "cpu" else tf32(wanted.tf32) if device == "cuda" else nullcontext()
+        )
+        with torch.inference_mode(), switches:
             return cast(tuple[torch.Tensor, Any], self.model(self.inputs.pixels, self.inputs.tokens, mark))
+
+    def _switches(self) -> AbstractContextManager[None]:
+        kind = self.inputs.pixels.device.type
+        if kind == "cpu":
+            return onednn(self.configuration.onednn)
+        return tf32(self.configuration.tf32) if kind == "cuda" else nullcontext()
 
     def _compare(self, facts: dict[str, int]) -> None:
         configuration = self.configuration
@@ -123,13 +138,17 @@ class System:
                 raise StructureError(f"{self.label} has {facts[name]} {name.replace('_', ' ')} instead of {number}.")
 
 
-def build_system(configuration: SystemConfiguration, *, device: str = "cpu", seed: int = 0) -> System:
+def build_system(
+    configuration: SystemConfiguration, *, device: str = "cpu", seed: int = 0, capture: Capture | None = None
+) -> System:
     """Build the system of ``configuration`` on ``device`` with everything random drawn from ``seed``.
 
     Weights are drawn on the CPU before any optimisation, so systems of the same model and seed share them
     whatever their implementation, dtype and device. On the device "meta" nothing is drawn and shapes alone
     flow: for counting. Real weights do not take the scene away: the amount of work stays that of the
-    configuration. Raises ``StructureError`` (too few anchors for the proposals) and ``WeightsError``.
+    configuration. ``capture`` records graphs; CUDA's where it is None.
+    Raises ``StructureError`` (too few anchors for the proposals; graphs or 8 bits where there is no such thing) and
+    ``WeightsError``.
     """
     place = torch.device(device)
     with torch.random.fork_rng(devices=[]), torch.no_grad(), place if place.type == "meta" else nullcontext():
@@ -140,10 +159,43 @@ def build_system(configuration: SystemConfiguration, *, device: str = "cpu", see
             system = _grid_system(configuration, place)
         else:
             system = _region_system(configuration, place, seed)
+    if configuration.quantise != "none":
+        _quantise(system)
     if configuration.compile:
         for part in system.model.dense_parts():
             part.compile(backend=COMPILER)
+    if configuration.graphs:
+        if capture is None and place.type != "cuda":
+            raise StructureError(f"Graphs are CUDA's: {configuration.label} cannot run on {place.type}.")
+        # Its validation sees to it that a system with graphs is none of those that cannot have any.
+        cast(RegionModel | GridModel | LeanVilt, system.model).use_graphs(Graphs(capture or capture_on_cuda))
     return system
+
+
+def variant(system: System, configuration: SystemConfiguration) -> System:
+    """Return a system that shares another's model and inputs, and differs in switches alone (oneDNN, TF32)."""
+    return System(
+        configuration,
+        system.model,
+        system.inputs,
+        stages=system.stages,
+        visual_stages=system.visual_stages,
+        parameters=system.parameters_by_component(),
+    )
+
+
+def _quantise(system: System) -> None:
+    """Round to 8 bits what the configuration says, in place."""
+    if system.inputs.pixels.device.type != "cpu":
+        raise StructureError(f"Quantisation to 8 bits is for CPUs: {system.label} cannot run on a GPU.")
+    model = system.model
+    if system.configuration.quantise == "static-int8":
+        parts: list[tuple[nn.Module, str]] = [(model, "backbone")]
+        if isinstance(model, RegionModel):
+            detector = model.detector
+            parts = [(detector, "backbone"), (detector.rpn_head, "conv"), (detector, "roi_head")]
+        quantise_convolutions(parts, system)
+    quantise_linear(model)
 
 
 def _vilt_system(configuration: SystemConfiguration, device: torch.device) -> System:
@@ -209,7 +261,7 @@ def _region_system(configuration: SystemConfiguration, device: torch.device, see
     parameters = model.parameters_by_component()
     detector.prepare(configuration.scene, configuration.size, batch=configuration.batch, seed=seed)
     if configuration.implementation == "optimised":
-        optimise_detector(detector)
+        optimise_detector(detector, chunk=DEVICE_CHUNK if device.type == "cuda" else CHUNK)
         optimise_fusion(fusion)
     system = _system(configuration, model, device, model.stages, model.visual_stages, parameters)
     if detector.scene is not None:
@@ -240,6 +292,8 @@ def _system(
     """Move the model and its inputs to the device in the configured dtype."""
     dtype = getattr(torch, configuration.dtype)
     model = model.to(device=device, dtype=dtype).eval().requires_grad_(False)
+    if configuration.memory_format is not None:
+        lay_out(model, LAYOUTS[configuration.layout])
     inputs = _inputs(configuration, device, dtype, vocabulary or VOCABULARY)
     return System(configuration, model, inputs, stages=stages, visual_stages=visual_stages, parameters=parameters)
 
@@ -251,7 +305,5 @@ def _inputs(configuration: SystemConfiguration, device: torch.device, dtype: tor
         return Inputs(pixels, torch.empty(batch, text, dtype=torch.long, device=device))
     embedding = configuration.row.embedding
     loaded = load_inputs(embedding, size, batch=batch, text_tokens=text, vocabulary=vocabulary)
-    convolves = configuration.implementation == "optimised" and embedding != "linear"
-    layout = torch.channels_last if convolves else torch.contiguous_format
-    pixels = loaded.pixels.to(device=device, dtype=dtype, memory_format=layout)
+    pixels = loaded.pixels.to(device=device, dtype=dtype, memory_format=LAYOUTS[configuration.layout])
     return Inputs(pixels, loaded.tokens.to(device))

@@ -18,7 +18,7 @@ import json
 import os
 import uuid
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.execution.heartbeat import Watch, remove_silent
@@ -184,7 +184,7 @@ class Claims:
     def _link(self, path: Path, claim: Claim) -> bool:
         """Put a claim under a name that nobody has taken; its content is there from the first moment."""
         temporary = self.folder / f"{TEMPORARY}{claim.id}"
-        data = json.dumps(asdict(claim)).encode()
+        data = json.dumps({**vars(claim), "place": vars(claim.place)}).encode()
         for _ in range(2):
             try:
                 temporary.write_bytes(data)

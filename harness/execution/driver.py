@@ -6,6 +6,7 @@ Outcomes are collected one by one. What counts in the end is read from the store
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import platform
 import sys
@@ -19,6 +20,7 @@ from harness.execution.account import sweeping
 from harness.execution.claims import Claims
 from harness.execution.deaths import bury, end_overdue
 from harness.execution.display import Display, Tally
+from harness.execution.gpus import gpu_slots
 from harness.execution.launchers import Launcher, LocalLauncher
 from harness.execution.orders import EventReader, EventWriter, Order, OrderedTrial, ProcessName
 from harness.execution.place import Place, available_cpus
@@ -41,12 +43,14 @@ ELSEWHERE_SECONDS = 0.5
 
 
 def worker_count(design: Design, jobs: int | None, trials: int) -> int:
-    """Return how many trials run at a time: bounded by ``jobs``, by CPUs a trial, and by the trials there are."""
+    """Return how many trials run at a time: bounded by ``jobs``, by CPUs a trial, and by the trials there are.
+
+    On CUDA it is one a GPU, or as many as the spec lets share one; ``jobs`` may ask for more to share them.
+    """
     if design.resources.exclusive:
         return min(1, trials)
     fitting = max(1, available_cpus() // design.resources.cpus)
-    # Trials that share a GPU slow each other down: several at a time only where they are asked for.
-    wanted = jobs or (1 if design.device == "cuda" else fitting)
+    wanted = jobs or (gpu_slots(design) if design.device == "cuda" else fitting)
     return max(0, min(wanted, fitting, trials))
 
 
@@ -240,8 +244,10 @@ def _next_chunk(sweep: Sweep) -> list[OrderedTrial]:
 def _launch(sweep: Sweep, launcher: Launcher, trials: list[OrderedTrial], driver: ProcessName) -> None:
     sweep.launched += 1
     name = f"worker{sweep.launched}"
+    taken = {worker.slot for worker in sweep.workers}
+    slot = next(number for number in itertools.count() if number not in taken)
     order_path = sweep.folder / f"order-{name}.json"
     events_path = sweep.folder / f"events-{name}.jsonl"
     _order(sweep, trials, driver).write(order_path)
-    job = launcher.launch(order_path, events_path, name)
-    sweep.workers.append(SweepWorker(name, job, EventReader(events_path), [trial.id for trial in trials]))
+    job = launcher.launch(order_path, events_path, name, slot)
+    sweep.workers.append(SweepWorker(name, job, EventReader(events_path), [trial.id for trial in trials], slot))

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import psutil
 
+from harness.execution.gpus import gpus_of_slot, gpus_of_trial, visible_gpus
 from harness.execution.worker import work
 from harness.plan.design import Design
 
@@ -35,8 +36,8 @@ class Job(Protocol):
 class Launcher(Protocol):
     """Starts workers somewhere."""
 
-    def launch(self, order_path: Path, events_path: Path, worker: str) -> Job:
-        """Start one worker on an order."""
+    def launch(self, order_path: Path, events_path: Path, worker: str, slot: int) -> Job:
+        """Start one worker on an order; no other worker that runs has its ``slot``, a number from 0."""
         ...
 
 
@@ -62,33 +63,27 @@ class LocalJob:
 
 
 class LocalLauncher:
-    """Processes on this machine, through submitit's local executor."""
+    """Processes on this machine, through submitit's local executor; on CUDA each sees the GPUs of its slot alone."""
 
     def __init__(self, logs: Path, design: Design, threads: int) -> None:
         self._logs = logs
-        self._design = design
         self._threads = threads
+        self._gpus = visible_gpus() if design.device == "cuda" else ()
+        self._each = gpus_of_trial(design)
 
-    def launch(self, order_path: Path, events_path: Path, worker: str) -> Job:
+    def launch(self, order_path: Path, events_path: Path, worker: str, slot: int) -> Job:
         import submitit
 
         # A folder of its own for each job: submitit names files after process numbers, which come again.
         folder = self._logs / f"{worker}-{uuid.uuid4().hex[:8]}"
         executor = submitit.LocalExecutor(folder=folder)
-        gpus = max(1, self._design.resources.gpus) if self._design.device == "cuda" else 0
         # The driver ends a trial that takes too long; submitit's own limit is on the job, which is many trials.
-        executor.update_parameters(timeout_min=60 * 24 * 365, gpus_per_node=gpus, **_visible_gpus(gpus))
+        executor.update_parameters(timeout_min=60 * 24 * 365)
+        # submitit would give every job the first GPUs, and knows them by number only, so the worker is told its own.
+        gpus = ",".join(gpus_of_slot(slot, self._gpus, self._each))
         with _thread_limits(self._threads), _interrupts_blocked():
-            job = executor.submit(work, str(order_path), str(events_path), worker)
+            job = executor.submit(work, str(order_path), str(events_path), worker, gpus)
         return LocalJob(job, folder)
-
-
-def _visible_gpus(gpus: int) -> dict[str, tuple[int, ...]]:
-    """Keep to the GPUs that the user has made visible; submitit counts from zero otherwise."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    if not gpus or not given or not all(part.isdigit() for part in given.split(",")):
-        return {}
-    return {"visible_gpus": tuple(int(part) for part in given.split(","))}
 
 
 @contextlib.contextmanager

@@ -37,13 +37,15 @@ class Outcome:
 class SweepWorker:
     """A launched worker: its job, what it reports, and the trial it is at with the attempt it has begun.
 
-    ``since`` is by this process's monotonic clock, ``began`` in seconds since the epoch by the worker's.
+    ``since`` is by this process's monotonic clock, ``began`` in seconds since the epoch by the worker's. No two workers
+    that run at a time on this machine have the same ``slot``.
     """
 
     name: str
     job: Job
     events: EventReader
     trials: list[str]
+    slot: int = 0
     current: str | None = None
     attempt: str = ""
     began: float = 0.0

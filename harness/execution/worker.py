@@ -19,6 +19,7 @@ from harness.errors import UserError
 from harness.execution.alone import alone
 from harness.execution.answers import answer, any_open
 from harness.execution.claims import Claims, Held
+from harness.execution.gpus import VARIABLE as VISIBLE_GPUS
 from harness.execution.guard import Guard, Interrupted
 from harness.execution.heartbeat import Heart
 from harness.execution.lifeline import end_with
@@ -37,8 +38,12 @@ from harness.store.store import Store, new_attempt_id
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
-def work(order_path: str, events_path: str, worker: str) -> None:
-    """Run an order's trials as a submitted job: what ``submitit`` calls in a fresh process."""
+def work(order_path: str, events_path: str, worker: str, gpus: str) -> None:
+    """Run an order's trials as a submitted job: what ``submitit`` calls in a fresh process.
+
+    ``gpus`` are those that it may use, as ``CUDA_VISIBLE_DEVICES`` has them.
+    """
+    os.environ[VISIBLE_GPUS] = gpus
     order = Order.read(Path(order_path))
     if order.driver is not None:
         end_with([order.driver, ProcessName.of(os.getppid())])
@@ -104,7 +109,7 @@ def _take_all(context: _Context, after_trial: Callable[[], None]) -> None:
 
 @dataclass
 class _Context:
-    """What all trials of one order share."""
+    """What all trials of one order share; ``kept_environment`` is torch's state with the digest of what was stored."""
 
     order: Order
     store: Store
@@ -116,6 +121,7 @@ class _Context:
     place: Place
     guard: Guard
     code_seen: float = 0.0
+    kept_environment: tuple[dict[str, Any] | None, str] | None = None
 
 
 CODE_SECONDS = 5.0
@@ -158,7 +164,11 @@ def _kept_environment(context: _Context) -> str:
     """Store the environment as it is now, after a trial has set torch's threads and precision; return its digest."""
     from harness.measure.torch_state import describe_torch
 
-    return context.store.keep_environment(context.environment | {"torch": describe_torch()})
+    torch = describe_torch()
+    # Trials of one order seldom change anything of it, and to write it down takes as long as a very short trial.
+    if context.kept_environment is None or context.kept_environment[0] != torch:
+        context.kept_environment = torch, context.store.keep_environment(context.environment | {"torch": torch})
+    return context.kept_environment[1]
 
 
 def _take(context: _Context, trial: OrderedTrial) -> Literal["taken", "held", "answered"]:

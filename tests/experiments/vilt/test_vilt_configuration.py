@@ -44,6 +44,23 @@ def test_the_eleven_rows_are_the_models() -> None:
         ({"model": "uniter-base", "batch": 0}, "greater than or equal to 1"),
         ({"model": "unitter"}, "Input should be"),
         ({"model": "uniter-base", "rois": 36}, "Extra inputs"),
+        ({"model": "vilt-b32", "quantise": "dynamic-int8", "dtype": "bfloat16"}, "cannot go with dtype bfloat16"),
+        ({"model": "vilt-b32", "quantise": "dynamic-int8", "implementation": "floor"}, "cannot be quantised"),
+        ({"model": "vilt-b32", "quantise": "static-int8"}, "no network of convolutions"),
+        ({"model": "visualbert", "quantise": "static-int8"}, "without a pyramid, not for VisualBERT"),
+        ({"model": "uniter-base", "quantise": "static-int8"}, "needs implementation 'optimised'"),
+        ({"model": "vilt-b32", "graphs": True}, "graphs need implementation 'optimised', not 'naive'"),
+        (
+            {"model": "vilt-b32", "graphs": True, "implementation": "optimised", "compile": True},
+            "cannot go with compile",
+        ),
+        (
+            {"model": "vilt-b32", "graphs": True, "implementation": "optimised", "quantise": "dynamic-int8"},
+            "cannot go with quantise 'dynamic-int8'",
+        ),
+        ({"model": "vilt-b32", "tf32": True, "dtype": "float16"}, "tf32 is about float32"),
+        ({"model": "vilt-b32", "tf32": True, "quantise": "dynamic-int8"}, "tf32 is about float32"),
+        ({"model": "vilt-b32", "memory_format": "channels-first"}, "Input should be"),
     ],
 )
 def test_nonsense_is_refused_in_a_sentence(settings: dict[str, Any], message: str) -> None:
@@ -69,6 +86,37 @@ def test_grid_tokens_are_the_printed_ones_at_the_papers_size_only() -> None:
     assert SystemConfiguration(model="pixel-bert-r50", image_size="600x1000").visual_tokens == 9 * 16
 
 
+def test_levers_change_how_it_computes_and_leave_what_it_is() -> None:
+    plain = SystemConfiguration(model="uniter-base", image_size="600x1000", proposals=300)
+    lever: dict[str, Any] = {"implementation": "optimised", "onednn": False, "memory_format": "contiguous"}
+    changed = SystemConfiguration(**{**plain.model_dump(), **lever, "tf32": True, "compile": True})
+    assert changed.reference == plain == plain.reference and changed != plain
+    assert plain.keeps_float32 and not changed.keeps_float32
+    assert SystemConfiguration(model="vilt-b32", implementation="optimised", graphs=True).keeps_float32
+    for coarse in ({"dtype": "bfloat16"}, {"quantise": "dynamic-int8"}):
+        assert not SystemConfiguration(model="vilt-b32", **coarse).keeps_float32  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("settings", "layout"),
+    [
+        ({"model": "uniter-base"}, "contiguous"),
+        ({"model": "uniter-base", "implementation": "optimised"}, "channels-last"),
+        ({"model": "uniter-base", "implementation": "optimised", "memory_format": "contiguous"}, "contiguous"),
+        ({"model": "vilt-b32", "implementation": "optimised"}, "contiguous"),
+        ({"model": "vilt-b32", "memory_format": "channels-last"}, "channels-last"),
+    ],
+)
+def test_the_layout_follows_the_implementation_unless_it_is_set(settings: dict[str, Any], layout: str) -> None:
+    assert SystemConfiguration(**settings).layout == layout
+
+
+def test_defaults_of_levers_leave_a_configuration_what_it_was() -> None:
+    """Trials are known by what differs from the defaults, so a new lever makes no old result a stranger."""
+    plain = SystemConfiguration(model="uniter-base", proposals=300)
+    assert plain.model_dump(exclude_defaults=True) == {"model": "uniter-base", "proposals": 300}
+
+
 def test_labels_tell_what_differs() -> None:
     assert SystemConfiguration(model="uniter-base").label == "UNITER-Base"
     changed = SystemConfiguration(
@@ -76,3 +124,6 @@ def test_labels_tell_what_differs() -> None:
     )
     assert changed.label == "UNITER-Base (600x1000, proposals 300, optimised, compiled)"
     assert SystemConfiguration.model_validate_json(changed.model_dump_json()) == changed
+    fast = SystemConfiguration(model="vilt-b32", implementation="optimised", graphs=True, tf32=True, onednn=False)
+    assert fast.label == "ViLT-B/32 (optimised, without oneDNN, CUDA graphs, TF32)"
+    assert SystemConfiguration(model="vilt-b32", quantise="dynamic-int8").label == "ViLT-B/32 (dynamic-int8)"

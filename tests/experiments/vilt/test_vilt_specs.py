@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
 
 from experiments.vilt.configuration import SystemConfiguration
+from experiments.vilt.levers import Lever, NotApplicable
+from experiments.vilt.measured import probe_dtype
 from experiments.vilt.rows import ROWS
+from harness.measure.settings import TimingSettings
 from harness.plan.design import make_design
 from harness.plan.trials import expand
 from harness.spec.arms import check_arms
@@ -24,15 +28,57 @@ TABLE_6 = {
 }  # fmt: skip
 
 
+NAMES = ["vilt-speed", "vilt-cost", "vilt-fairness", "vilt-batch"]
+
+
 @pytest.fixture(params=["vilt-speed", "vilt-cost"])
 def experiment(request: pytest.FixtureRequest) -> Experiment:
     return load_experiment(FOLDER / f"{request.param}.yaml")
 
 
-def test_every_profile_expands_and_every_arm_exists(experiment: Experiment) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_every_profile_expands_and_every_arm_exists(name: str) -> None:
+    experiment = load_experiment(FOLDER / f"{name}.yaml")
     check_arms(experiment)
     for profile in experiment.spec.profiles:
         assert expand(make_design(experiment, profile, device="cpu"))
+
+
+def test_every_lever_of_a_profile_is_one_that_some_system_has() -> None:
+    """Those of the GPU are for GPUs alone, and 8 bits for CPUs; no lever is without any system that could use it."""
+    experiment = load_experiment(FOLDER / "vilt-fairness.yaml")
+    for profile in experiment.spec.profiles:
+        design = make_design(experiment, profile, device="cpu")
+        by_name = {factor.name: factor.levels for factor in design.factors}
+        systems = [SystemConfiguration(**level.given) for level in by_name["system"]]
+        assert all(system == system.reference for system in systems), "a system is declared as it comes"
+        for level in by_name["lever"]:
+            lever = Lever(**level.given)
+            usable = []
+            for system in systems:
+                with contextlib.suppress(NotApplicable):
+                    usable.append(lever.over(system))
+            assert usable, level.name
+            assert not (profile == "gpu" and lever.quantise), level.name
+            assert not (profile != "gpu" and (lever.graphs or lever.tf32)), level.name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_arm_of_a_gpu_profile_has_a_ceiling_of_its_own_numbers(name: str) -> None:
+    experiment = load_experiment(FOLDER / f"{name}.yaml")
+    for profile, model in experiment.spec.profiles.items():
+        if model.device != "cuda":
+            continue
+        design = make_design(experiment, profile, device="cpu")
+        levels = {factor.name: [level.given for level in factor.levels] for factor in design.factors}
+        systems = [SystemConfiguration(**given) for given in levels["system"]]
+        wanted = {probe_dtype(system) for system in systems}
+        for lever in (Lever(**given) for given in levels.get("lever", ())):
+            for system in systems:
+                with contextlib.suppress(NotApplicable):
+                    wanted.add(probe_dtype(lever.over(system)))
+        rules = [TimingSettings(**level.given) for key, level in design.fixed.items() if key != "threads"]
+        assert rules and all(wanted <= set(settings.probe_dtypes) for settings in rules), profile
 
 
 def test_published_figures_are_those_of_table_6() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from graphs_on_host import HostCapture
 
 from baselines.detector import RegionDetector
 from baselines.errors import StructureError, WeightsError
@@ -13,6 +14,7 @@ from experiments.vilt.configuration import SystemConfiguration
 from experiments.vilt.count import count, count_system
 from experiments.vilt.rows import ROWS
 from experiments.vilt.systems import System, build_system
+from harness.measure.equality import outputs_agree
 
 pytestmark = pytest.mark.usefixtures("shallow")
 
@@ -33,6 +35,8 @@ def stages_of(system: System) -> list[str]:
 
 # One of each structure: the other rows differ from these in numbers only, and all eleven are counted elsewhere.
 STRUCTURES = ["vilbert", "visualbert", "lxmert", "uniter-base", "vinvl-base", "pixel-bert-x152", "vilt-b32"]
+USUAL = ["uniter-base", "vilt-b32"]
+THOROUGH = [*USUAL, *(pytest.param(model, marks=pytest.mark.slow) for model in STRUCTURES if model not in USUAL)]
 
 
 @pytest.mark.parametrize("model", STRUCTURES)
@@ -79,20 +83,103 @@ def test_batches_and_scenes() -> None:
     assert survivors["identical"] == 1 and survivors["disjoint"] > 500
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("model", THOROUGH)
+def test_half_precision_stays_finite_and_close(model: str, dtype: str) -> None:
+    """Every structure, on a CPU: suppression and RoIAlign stay in float32, whatever the network computes in."""
+    exact = build_system(small(model), seed=4)()
+    for implementation in ("naive", "optimised"):
+        rounded = build_system(small(model, dtype=dtype, implementation=implementation), seed=4).check().output
+        assert rounded.dtype == getattr(torch, dtype)
+        assert float((rounded.float() - exact).abs().max()) < 0.1
+
+
+def runs_8_bits() -> bool:
+    return torch.backends.quantized.engine not in (None, "none")
+
+
+@pytest.mark.skipif(not runs_8_bits(), reason="torch has no kernels for 8 bits here")
 @pytest.mark.parametrize(
-    ("model", "dtype", "implementation"),
+    ("model", "quantise"),
     [
-        ("vilt-b32", "bfloat16", "naive"),
-        ("vilt-b32", "float16", "optimised"),
-        ("uniter-base", "bfloat16", "optimised"),
-        ("visualbert", "float16", "naive"),
+        ("vilt-b32", "dynamic-int8"),
+        pytest.param("lxmert", "dynamic-int8", marks=pytest.mark.slow),
+        ("uniter-base", "static-int8"),
+        ("pixel-bert-r50", "static-int8"),
     ],
 )
-def test_half_precision_stays_finite_and_close(model: str, dtype: str, implementation: str) -> None:
+def test_8_bits_stay_within_what_rounding_explains(model: str, quantise: str) -> None:
     exact = build_system(small(model), seed=4)()
-    rounded = build_system(small(model, dtype=dtype, implementation=implementation), seed=4).check().output
-    assert rounded.dtype == getattr(torch, dtype)
-    assert float((rounded.float() - exact).abs().max()) < 0.1
+    system = build_system(small(model, quantise=quantise, implementation="optimised"), seed=4)
+    assert system.parameters_by_component() == build_system(small(model), seed=4).parameters_by_component()
+    assert stages_of(system) == list(system.stages)
+    found = outputs_agree(system.check().output, exact, torch.int8)
+    assert found.agree and found.worst_relative > 1e-4, "it does compute in 8 bits"
+    left = [module for module in system.model.modules() if type(module) is torch.nn.Linear]
+    assert not left
+    convolutions = [module for module in system.model.modules() if type(module) is torch.nn.Conv2d]
+    # The proposal head's two outputs for each anchor are no chain of layers, and stay as they are.
+    assert quantise != "static-int8" or len(convolutions) == (2 if model == "uniter-base" else 0)
+
+
+def test_8_bits_are_refused_off_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    system = build_system(small("vilt-b32", implementation="optimised"), device="meta")
+    system.configuration = small("vilt-b32", implementation="optimised", quantise="dynamic-int8")
+    with pytest.raises(StructureError, match="is for CPUs"):
+        systems._quantise(system)
+
+
+@pytest.mark.parametrize("model", THOROUGH)
+def test_graphs_replay_the_same_outputs_request_after_request(model: str) -> None:
+    plain = build_system(small(model, implementation="optimised", batch=2), seed=4)
+    capture = HostCapture()
+    replayed = build_system(small(model, implementation="optimised", batch=2, graphs=True), seed=4, capture=capture)
+    first = replayed.check().output
+    torch.testing.assert_close(first, plain.check().output, rtol=1e-5, atol=1e-5)
+    recorded = capture.captured
+    assert recorded > 0
+    for system in (plain, replayed):
+        system.inputs.pixels.mul_(-0.5)
+        system.inputs.tokens.copy_(system.inputs.tokens.flip(0))
+    second = replayed()
+    torch.testing.assert_close(second, plain(), rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(first, second, atol=1e-4), "another request has another answer"
+    assert capture.captured == recorded, "nothing is recorded anew for another request of the same shapes"
+    assert stages_of(replayed) == list(plain.stages)
+
+
+def test_all_of_vilt_is_replayed_stage_by_stage() -> None:
+    capture = HostCapture()
+    system = build_system(small("vilt-b32", implementation="optimised", graphs=True), seed=4, capture=capture)
+    outputs = [system() for _ in range(3)]
+    assert (capture.captured, capture.replayed) == (3, 9)
+    assert all(output is outputs[0] for output in outputs), "a request allocates no output of its own"
+
+
+def test_graphs_need_a_gpu() -> None:
+    with pytest.raises(StructureError, match=r"Graphs are CUDA's: .* cannot run on cpu\.$"):
+        build_system(small("vilt-b32", implementation="optimised", graphs=True))
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels-last"])
+def test_the_layout_is_as_asked_for(layout: str) -> None:
+    system = build_system(small("uniter-base", implementation="optimised", memory_format=layout), seed=4)
+    wanted = systems.LAYOUTS[layout]
+    weight = system.model.detector.backbone.conv1.weight  # type: ignore[union-attr]
+    assert weight.is_contiguous(memory_format=wanted) and system.inputs.pixels.is_contiguous(memory_format=wanted)
+    exact = build_system(small("uniter-base"), seed=4)()
+    torch.testing.assert_close(system(), exact, rtol=1e-4, atol=1e-4)
+
+
+def test_switches_hold_for_a_request_and_no_longer() -> None:
+    seen: list[bool] = []
+    system = build_system(small("vilt-b32", implementation="optimised", onednn=False), seed=4)
+    system(lambda stage: seen.append(torch.backends.mkldnn.enabled))
+    assert seen == [False] * 3 and torch.backends.mkldnn.enabled
+    with_it = systems.variant(system, small("vilt-b32", implementation="optimised"))
+    with_it(lambda stage: seen.append(torch.backends.mkldnn.enabled))
+    assert seen[3:] == [True] * 3 and with_it.model is system.model
+    torch.testing.assert_close(with_it(), system(), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("model", ["vilt-b32", "uniter-base"])

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
+import numpy
 import pytest
 import torch
 
 from experiments.vilt import speed
+from experiments.vilt.batch import time_batches
 from experiments.vilt.configuration import SystemConfiguration
 from experiments.vilt.cost import count_systems
+from experiments.vilt.count import count
+from experiments.vilt.measured import measured, probe_dtype
 from experiments.vilt.speed import time_systems
+from experiments.vilt.systems import build_system
 from harness.execution.run import Run
+from harness.measure.devices import HostDevice
+from harness.measure.probes import machine_probes
+from harness.measure.rounds import time_arms
 from harness.measure.settings import TimingSettings
 from harness.measure.summaries import round_medians
 
@@ -64,11 +73,87 @@ def test_outputs_that_differ_stop_the_comparison(monkeypatch: pytest.MonkeyPatch
 def test_other_parameters_than_counted_stop_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
-    counted = speed._counts({"lean": SMALL["lean"]})["lean"]
+    counted = speed.count_all({"lean": SMALL["lean"]})["lean"]
     wrong = replace(counted, parameters={**counted.parameters, "patch_projection": 1})
-    monkeypatch.setattr(speed, "_counts", lambda system: {name: wrong for name in system})
+    monkeypatch.setattr(speed, "count_all", lambda system: {name: wrong for name in system})
     (record,) = time_systems(run=Run(), system={"lean": SMALL["lean"]}, timing=QUICK, threads=1)
     assert record["gate_parameters"] is False and "patch_projection" in record["detail_parameters"]
+
+
+class Queue:
+    """A device with a stream and a clock of its own making: what is launched costs the host, then the device."""
+
+    name, has_stream = "cuda:0", True
+
+    def __init__(self) -> None:
+        self.now, self.free_at = 0, 0
+
+    def clock(self) -> int:
+        return self.now
+
+    def launch(self, host: int, work: int) -> None:
+        self.now += host
+        self.free_at = max(self.free_at, self.now) + work
+
+    def synchronize(self) -> None:
+        self.now = max(self.now, self.free_at)
+
+    def events(self, count: int) -> list[Any]:
+        return [Stamp(self) for _ in range(count)]
+
+    def elapsed_nanoseconds(self, start: Any, end: Any) -> int:
+        return int(end.at - start.at)
+
+
+class Stamp:
+    def __init__(self, queue: Queue) -> None:
+        self.queue, self.at = queue, 0
+
+    def record(self) -> None:
+        self.at = max(self.queue.now, self.queue.free_at)
+
+
+@pytest.mark.parametrize(("host", "work", "stream"), [(100_000, 900_000, 1.8), (600_000, 200_000, 1.2)])
+def test_a_device_with_a_stream_has_its_time_beside_the_requests(host: int, work: int, stream: float) -> None:
+    """The device bound: the stream has only the work in it. The host bound: it has only the launches in it."""
+    queue = Queue()
+    system = build_system(SMALL["lean"], device="meta")
+
+    def request(mark: Any) -> None:
+        queue.launch(host, work)
+        mark("patch_embedding")
+        queue.launch(host, work)
+        mark("fusion")
+
+    result = time_arms(
+        {"lean": request}, QUICK, numpy.random.default_rng(0), device=queue, probes=[], clock=queue.clock
+    )  # fmt: skip
+    found = measured(system, count(SMALL["lean"]), result, "lean")
+    latency = (host + 2 * work + (0 if work > host else host - work)) / 1e6
+    assert found["latency_ms"] == pytest.approx(latency) and found["stream_ms"] == pytest.approx(stream)
+    assert found["launch_gap_ms"] == pytest.approx(latency - stream)
+    assert found["launch_gap_percent"] == pytest.approx(100 * (latency - stream) / latency)
+    assert found["ceiling_share_percent"] is None, "nothing probed the machine"
+
+
+def test_a_ceiling_is_of_the_numbers_that_a_system_computes_in() -> None:
+    names = {
+        "float32": {}, "bfloat16": {"dtype": "bfloat16"}, "tf32": {"tf32": True},
+        "dynamic-int8": {"quantise": "dynamic-int8"},
+    }  # fmt: skip
+    for name, settings in names.items():
+        assert probe_dtype(SystemConfiguration(model="vilt-b32", **settings)) == name  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="no floating-point type"):
+        machine_probes(TimingSettings(probe_dtypes=("dynamic-int8",)), HostDevice())
+
+
+def test_batches_are_timed_by_the_item() -> None:
+    run = Run()
+    found = time_batches(run=run, system={"lean": SMALL["lean"]}, batch=3, timing=QUICK, threads=1)
+    assert found[0]["ms_per_item"] == pytest.approx(found[0]["latency_ms"] / 3)
+    assert found[0]["items_per_second"] == pytest.approx(3000 / found[0]["latency_ms"])
+    assert found[0]["gflops"] == pytest.approx(3 * count(SMALL["lean"]).flops / 1e9)
+    assert found[0]["stream_ms"] is None and found[0]["launch_gap_percent"] is None, "a CPU has no stream"
 
 
 def test_counts_are_records() -> None:
