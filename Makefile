@@ -1,5 +1,5 @@
 # Every target works as the first command of a fresh clone: it makes .venv, installs, and goes.
-# Variables: PROFILE, EXECUTOR, JOBS, DEVICE, STORE, OUT, PYTHON; TESTS for test-slow; SITE for pictures; PORT for tensorboard.
+# Variables: PROFILE, EXECUTOR, JOBS, DEVICE, STORE, OUT, PYTHON; TESTS for test-slow; SITE for pictures; PORT for tensorboard; ARMS for profile-vilt.
 
 PYTHON ?= python3
 EXECUTOR ?= local
@@ -17,7 +17,7 @@ EXPERIMENTS := vilt-speed vilt-cost vilt-fairness vilt-batch simclr-head simclr-
   clip-prompts clip-few-shot clip-shift clip-counting clip-zero-shot
 REPRODUCE := $(addprefix reproduce-,$(EXPERIMENTS))
 
-.PHONY: help setup test test-slow bench lint format report claims pictures tensorboard clean reproduce reproduce-everything measure-gpu $(REPRODUCE)
+.PHONY: help setup test test-slow bench lint format report claims pictures profile-vilt tensorboard clean reproduce reproduce-everything measure-gpu $(REPRODUCE)
 
 help:
 	@echo "make reproduce-vilt-speed   is ViLT tens of times faster than region models? (minutes)"
@@ -33,6 +33,7 @@ help:
 	@echo "make claims                 docs/claims.md: every registered claim with its verdicts, from the store"
 	@echo "make pictures               the README's pictures, from the report in SITE (default: site)"
 	@echo "make bench                  how fast the harness is, beside others' code (five minutes; ACCEPT=1, TRIALS=\"1000 10000 100000\")"
+	@echo "make profile-vilt           where the time of a request goes: ViLT and a region model, profiled, then the report (ARMS)"
 	@echo "make tensorboard            scalars and profiles of the store in TensorBoard, at PORT (default: 6006)"
 	@echo "make test | test-slow | lint | clean | setup"
 	@echo "Variables: PROFILE=smoke|laptop|..., DEVICE=cpu|cuda, JOBS=N, EXECUTOR=local|inline|slurm, STORE=DIR, OUT=DIR, SITE=DIR, PORT=N"
@@ -83,6 +84,13 @@ claims: $(VENV)/installed
 # Needs Chromium, as the tests in tests/browser do.
 pictures: $(VENV)/installed-test
 	@PYTHONPATH=tests $(BIN)/python -m browser.make_pictures $(or $(SITE),site) docs
+
+# Systems of the profile by name; the smoke profile has the region model at its own small size. Others: ARMS="vilt-b32 ...".
+ARMS ?= vilt-b32 vilt-b32-lean $(if $(filter smoke,$(PROFILE)),uniter-base uniter-base-optimised,uniter-base-300 uniter-base-300-optimised)
+
+profile-vilt: $(VENV)/installed
+	@$(BIN)/harness profile vilt-speed $(SELECT) $(addprefix --arm system=,$(ARMS))
+	@$(BIN)/harness report vilt-speed $(REPORT)
 
 tensorboard: $(VENV)/installed
 	@$(BIN)/harness tensorboard $(if $(PORT),--port $(PORT)) $(if $(STORE),--store $(STORE))

@@ -17,7 +17,9 @@ from baselines.errors import StructureError
 
 __all__ = ["quantise_convolutions", "quantise_linear"]
 
-NEEDED = ("quantize_dynamic", "per_channel_dynamic_qconfig", "get_default_qconfig_mapping")
+NEEDED = ("quantize_dynamic", "per_channel_dynamic_qconfig", "QConfigMapping", "MinMaxObserver")
+SATURATING = ("fbgemm", "x86")
+"""Engines that may add up two products in 16 bits, so that activations must do with seven."""
 
 
 def quantise_linear(model: nn.Module) -> nn.Module:
@@ -41,7 +43,11 @@ def quantise_convolutions(parts: Sequence[tuple[nn.Module, str]], run: Callable[
     """
     seen = _inputs_of([getattr(owner, name) for owner, name in parts], run)
     with _tools("static") as (quantization, quantize_fx), torch.no_grad():
-        mapping = quantization.get_default_qconfig_mapping(torch.backends.quantized.engine)
+        # The least and the greatest value seen bound a scale: torch's default, a histogram, takes minutes to fill.
+        seven_bits = torch.backends.quantized.engine in SATURATING
+        activation = quantization.MinMaxObserver.with_args(reduce_range=seven_bits)
+        layer = quantization.QConfig(activation, quantization.default_per_channel_weight_observer)
+        mapping = quantization.QConfigMapping().set_global(layer)
         for (owner, name), inputs in zip(parts, seen, strict=True):
             observed = quantize_fx.prepare_fx(getattr(owner, name), mapping, (inputs[0],))
             for one in inputs:

@@ -95,13 +95,17 @@ class _Step:
     def __call__(self, mark: Mark) -> Tensor:
         import torch
 
+        from experiments.simclr.optimisation import learning_rate_at
         from experiments.simclr.training import descend
 
         number, images = next(self._steps)
         mark("data")
         views = torch.cat(self.views.augmented(images, number)).contiguous(memory_format=torch.channels_last)
         mark("augmentation")
-        loss, _, _ = descend(self.model, views, self.training, self.optimiser, _parts(mark), gather=False, kept=False)
+        training = self.training
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate_at(number, training.steps, training.optimiser, training.batch_size)
+        loss, _, _ = descend(self.model, views, training, self.optimiser, _parts(mark), gather=False, kept=False)
         return loss
 
     def _numbered(self) -> Iterator[tuple[int, Any]]:

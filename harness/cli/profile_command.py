@@ -79,7 +79,7 @@ def _profile(selection: Selection, chosen: Chosen, hook: Hook, steps: int | None
         started, clock = time.time(), time.perf_counter()
         run = _run(selection, chosen, scratch)
         moment = _moment()
-        made = {arm: one for arm, one in _profiles(selection, chosen, hook, run, steps)}
+        made = dict(_profiles(selection, chosen, hook, run, steps))
         records = [{**({chosen.factor: arm} if chosen.factor else {}), **one.record} for arm, one in made.items()]
         attempt = Attempt(
             id=new_attempt_id(started),

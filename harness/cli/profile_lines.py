@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from harness.measure.profile_summary import ProfileSummary, Share, largest_difference
+from harness.measure.profile_summary import ACCEPTED_POINTS, ProfileSummary, Share, largest_difference
 
 OPERATORS_SHOWN = 6
 SMALLEST = 0.001
@@ -28,7 +28,8 @@ def summary_lines(summary: ProfileSummary, name: str, threads: int) -> Iterator[
     )
     difference = largest_difference(summary)
     if difference is not None:
-        yield f"  largest difference of a stage's share: {difference[0]:.1f} points ({difference[1]})"
+        beyond = f", beyond {ACCEPTED_POINTS:g}: go by the timed shares" if difference[0] > ACCEPTED_POINTS else ""
+        yield f"  largest difference of a stage's share: {difference[0]:.1f} points ({difference[1]}){beyond}"
     kinds = [kind for kind in summary.kinds if kind.share >= SMALLEST]
     yield from _table(("kind of work", "share", "ms"), [(kind.name, *_figures(kind)) for kind in kinds])
     yield from _table(

@@ -15,6 +15,8 @@ from harness.measure.profile_sentences import sentences_of
 from harness.measure.stages import WHOLE
 
 MOST_OPERATORS = 12
+ACCEPTED_POINTS = 5.0
+"""How far a stage's share of a profiled step may lie from that of a timed one, if the profile is to speak of it."""
 
 
 @dataclass(frozen=True)

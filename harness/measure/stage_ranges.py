@@ -69,7 +69,6 @@ class Relay:
         import torch
 
         self._arm = arm
-        self._compiling = torch.compiler.is_compiling
         self._capturing = torch.cuda.is_current_stream_capturing if device.has_stream else lambda: False
         self._listener: Mark = ignore_marks
         self._mark = self.mark

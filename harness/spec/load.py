@@ -77,7 +77,9 @@ def load_experiment(path: Path) -> Experiment:
         raise source.error((), "is a file of claims, not an experiment; name a file with the key 'experiment'")
     spec = validated(JudgedSpec, source)
     path = source.path.parent / (spec.claims_file or "claims.yaml")
-    if not any(isinstance(entry, str) for entry in spec.claims):
+    named = any(isinstance(entry, str) for entry in spec.claims)
+    # A spec without claims may still be about a paper whose protocol stands in the file.
+    if not named and (spec.claims or not path.exists()):
         return Experiment(spec, source, tuple(_claims(spec, source, {}, path)))
     if not path.exists():
         raise source.error(("claims",), f"names registered claims, but there is no {path}")

@@ -21,9 +21,7 @@ def profiles_of(store: Store, experiment: str, trial: str) -> tuple[list[StoredA
     return attempts_in(store.profiles_folder(experiment, trial))
 
 
-def latest_profile(
-    store: Store, experiment: str, trial: str, factor: str = "", arm: str = ""
-) -> StoredAttempt | None:
+def latest_profile(store: Store, experiment: str, trial: str, factor: str = "", arm: str = "") -> StoredAttempt | None:
     """Return the newest complete profile of a trial that has an arm: a level of its blocked factor.
 
     Without ``factor`` any arm will do. None where there is no such profile.

@@ -1,4 +1,8 @@
-"""How the time of a trial changes with the number of trials: 1 is linear growth, and nothing should be worse."""
+"""How the time of a trial changes with the number of trials: 1 is linear growth, and nothing should be worse.
+
+Larger data leave the processor's caches, and two sizes are measured minutes apart. So the floor, whose work is linear,
+is looked at too: what grows no worse than its floor did in the same rounds is linear work, whatever the machine did.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.verdicts.statistics.estimates import Estimate, LogScale
+from harness.verdicts.statistics.estimates import Estimate, Exact, LogScale
 from harness.verdicts.statistics.means import is_constant, welch_estimate
-from reports.bench.judging import ratio_of
+from reports.bench.judging import log_ratios, ratio_of
 from reports.bench.measured import Measured
 
 LINEAR = 1.25
 """How many times as long one trial may take at the larger size, and the growth still be called linear.
 
-It is what sorting (n log n) grows by from 10,000 to 100,000 trials. Larger data leave the processor's caches, which
-costs something too; what grows with the square would be at 10.
+It is what sorting (n log n) grows by from 10,000 to 100,000 trials; what grows with the square would be at 10.
 """
 
 
@@ -24,8 +27,8 @@ class Grown:
     """One thing done with so many trials.
 
     ``seconds`` is the geometric mean over rounds of all of it, ``ratio`` that of ours to the rival's; ``growth`` the
-    time of a trial over that at the next smaller size, None at the smallest; ``apart`` says that the two sizes did not
-    have their files in the same kind of place.
+    time of a trial over that at the next smaller size, and ``beside`` that growth over the rival's, both None at the
+    smallest; ``apart`` says that the two sizes did not have their files in the same kind of place.
     """
 
     what: str
@@ -35,18 +38,21 @@ class Grown:
     ratio: float
     ratio_interval: tuple[float, float]
     growth: Estimate | None
+    beside: Estimate | None
     apart: bool = False
 
     @property
     def sentence(self) -> str:
-        """What the whole interval of the growth says."""
-        if self.growth is None:
+        """What the whole intervals say."""
+        if self.growth is None or self.beside is None:
             return ""
         if self.apart:
             return "cannot be told: files in memory here, on the disk there"
-        low, high = self.growth.interval()
+        (low, high), (_, above) = self.growth.interval(), self.beside.interval()
         if high <= LINEAR:
             return "no worse than linearly"
+        if above <= LINEAR:
+            return "no worse than its floor"
         return "worse than linearly" if low > LINEAR else "undecided"
 
 
@@ -73,9 +79,7 @@ def _trials(measured: Measured) -> int:
 def _grown(one: Measured, before: Measured | None) -> Grown:
     scale, beside = one.scale, ratio_of(one)
     assert scale is not None
-    growth = None
-    if before is not None and _trials(before) < scale.trials:
-        growth = growth_of(one, before)
+    smaller = before if before is not None and _trials(before) < scale.trials else None
     seconds = one.ours.seconds
     return Grown(
         what=scale.what,
@@ -84,17 +88,19 @@ def _grown(one: Measured, before: Measured | None) -> Grown:
         seconds=math.exp(sum(map(math.log, seconds)) / len(seconds)),
         ratio=beside.effect,
         ratio_interval=beside.interval(),
-        growth=growth,
-        apart=before is not None and before.scale is not None and before.scale.files != scale.files,
+        growth=over(_of_a_trial(one), _of_a_trial(smaller)) if smaller else None,
+        beside=over(log_ratios(one), log_ratios(smaller)) if smaller else None,
+        apart=smaller is not None and smaller.scale is not None and smaller.scale.files != scale.files,
     )
 
 
-def growth_of(larger: Measured, smaller: Measured) -> Estimate | None:
-    """Return the time of one trial at the larger size over that at the smaller (Welch's t on logarithms, unpaired).
+def _of_a_trial(one: Measured) -> list[float]:
+    """Return the logarithm of the seconds that a trial took, by round."""
+    return [math.log(seconds / _trials(one)) for seconds in one.ours.seconds]
 
-    None where neither size has any spread, so that there is nothing to build an interval from.
-    """
-    sides = [[math.log(seconds / _trials(one)) for seconds in one.ours.seconds] for one in (larger, smaller)]
-    if all(map(is_constant, sides)):
-        return None
-    return LogScale(welch_estimate(sides[0], sides[1]))
+
+def over(larger: Sequence[float], smaller: Sequence[float]) -> Estimate:
+    """Return the ratio of two groups of values that are given as logarithms (Welch's t, unpaired)."""
+    if is_constant([math.exp(one) for one in larger]) and is_constant([math.exp(one) for one in smaller]):
+        return LogScale(Exact(sum(larger) / len(larger) - sum(smaller) / len(smaller), len(larger) + len(smaller)))
+    return LogScale(welch_estimate(larger, smaller))

@@ -45,10 +45,14 @@ class Judged:
     finds_doubling: bool | None
 
 
+def log_ratios(measured: Measured) -> list[float]:
+    """Return ln(ours / rival) by round."""
+    return [math.log(ours / rival) for ours, rival in zip(measured.ours.seconds, measured.rival.seconds, strict=True)]
+
+
 def ratio_of(measured: Measured) -> Estimate:
     """Return the ratio of ours to the rival; times without any spread, as of a synthetic clock, are its point."""
-    sides = zip(measured.ours.seconds, measured.rival.seconds, strict=True)
-    logs = [math.log(ours / rival) for ours, rival in sides]
+    logs = log_ratios(measured)
     # Ratios of whole nanoseconds that are the same but for rounding: around 1 their logarithms are all rounding.
     if is_constant([math.exp(one) for one in logs]):
         return LogScale(Exact(sum(logs) / len(logs), len(logs)))

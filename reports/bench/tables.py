@@ -37,11 +37,12 @@ def growth_table(run: BenchRun) -> Table | None:
         return None
     headings = [
         Heading("what"), Heading("trials"), Heading("time", "s"), Heading("a trial", "µs"), Heading("beside"),
-        Heading("ours / theirs"), Heading("growth"), Heading("so it grows"),
+        Heading("ours / theirs"), Heading("growth"), Heading("growth / theirs"), Heading("so it grows"),
     ]  # fmt: skip
     caption = (
         f"Geometric means over rounds with 95 % intervals, one process. {run.machine}; commit {run.code}. "
-        "Growth is how many times as long one trial takes as at the size before: 1 is linear."
+        "Growth is how many times as long one trial takes as at the size before: 1 is linear. Behind it stands "
+        "the same over the growth of what it is measured beside."
     )
     return Table(GROWTH, caption, headings, [_growth_row(entry) for entry in found])
 
@@ -76,7 +77,7 @@ def three_digits(value: float) -> str:
 
 
 def _growth_row(entry: Grown) -> list[Cell]:
-    growth = entry.growth
+    grows = [ratio(one.effect, *one.interval()) if one else word("") for one in (entry.growth, entry.beside)]
     return [
         word(entry.what),
         count(entry.trials),
@@ -84,7 +85,7 @@ def _growth_row(entry: Grown) -> list[Cell]:
         number(MILLION * entry.seconds / entry.trials, "µs"),
         word(entry.rival),
         ratio(entry.ratio, *entry.ratio_interval),
-        ratio(growth.effect, *growth.interval()) if growth else word(""),
+        *grows,
         word(entry.sentence),
     ]
 

@@ -23,7 +23,7 @@ from reports.bench.measured import FORMAT, KEY, Check, Measured, Scale, Side
 
 VISIT_SECONDS = 0.005
 """How long a visit lasts at least: some ten thousand times what reading the clock takes."""
-ROUNDS = ((0.0, 60), (0.05, 20), (0.25, 6), (5.0, 3))
+ROUNDS = ((0.0, 60), (0.05, 20), (0.25, 6), (2.5, 3))
 """From so many seconds a round on, so many rounds: everything shall be done in five minutes.
 
 Six have an interval that is of use; three still tell a slow-down of two on a quiet machine, and else show that they do not.

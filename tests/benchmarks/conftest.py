@@ -41,9 +41,15 @@ def pytest_benchmark_generate_machine_info() -> dict[str, Any]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make a benchmark of ``trials`` for each size; where nothing is measured, for the smallest alone."""
+    """Make a benchmark for each size of a module's ``SIZES`` and of ``trials``; where nothing is measured, for the first.
+
+    ``SIZES`` has the values of parameters by their names.
+    """
+    disabled = metafunc.config.getoption("benchmark_disable")
+    for name, values in getattr(metafunc.module, "SIZES", {}).items():
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, values[:1] if disabled else values)
     if "trials" in metafunc.fixturenames:
-        disabled = metafunc.config.getoption("benchmark_disable")
         metafunc.parametrize("trials", [FEWEST_TRIALS] if disabled else sizes(), scope="session")
 
 

@@ -27,6 +27,7 @@ from experiments.data import Dataset
 from harness.execution.streams import Stream
 
 DIMENSION, CLASSES, ITEMS, SCALE = 64, 100, 2000, 100.0
+SIZES = {"batch": (256, 2048)}
 SHORT_CLASSES = 10
 """Of the zero-shot classifier: with a hundred open_clip takes ten seconds for each."""
 
@@ -35,7 +36,6 @@ def unit(*shape: int) -> Tensor:
     return functional.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape))), dim=-1)
 
 
-@pytest.mark.parametrize("batch", [256, 2048])
 def test_bench_contrastive_loss(beside: Beside, batch: int) -> None:
     images = unit(batch, DIMENSION).requires_grad_()
     texts = unit(batch, DIMENSION).flip(0).requires_grad_()

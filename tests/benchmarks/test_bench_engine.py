@@ -199,6 +199,7 @@ def test_bench_read_attempts(beside: Beside, finished: FinishedStore, quick: Qui
 def test_bench_write_attempts(beside: Beside, finished: FinishedStore, quick: Quick, trials: int) -> None:
     skip_beyond(trials)
     attempts = [found.attempt for found in finished.attempts]
+    few = attempts[:REHEARSED]
     beside(
         named("write attempts", trials),
         writer(attempts),
@@ -207,6 +208,7 @@ def test_bench_write_attempts(beside: Beside, finished: FinishedStore, quick: Qu
         group=GROUP,
         agree=same_number,
         fresh=fresh_in(quick.folder),
+        rehearsal=Rehearsal(writer(few), flusher(few), len(few) / trials),
         scale=Scale(what="write attempts", trials=trials, files=quick.files),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from beside import Beside
 from lightly.loss import NTXentLoss
 from losses import TEMPERATURE, same_step, step_of, two_views
@@ -13,14 +12,13 @@ from reports.bench.measured import Check
 
 BATCH = 64
 OF = f"NT-Xent with gradients, batch {BATCH} beside lightly"
-UNCHANGED_RUNS = 20
+SIZES = {"number": range(20)}
 
 
 def unchanged(first: Tensor, second: Tensor) -> Tensor:
     return nt_xent(first, second, TEMPERATURE)
 
 
-@pytest.mark.parametrize("number", range(UNCHANGED_RUNS))
 def test_bench_an_unchanged_copy(beside: Beside, number: int) -> None:
     """Run by run what the comparison with lightly does, judged by what was accepted for that."""
     check = Check(of=OF, expected="as accepted")

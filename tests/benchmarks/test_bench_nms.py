@@ -19,7 +19,7 @@ FORMS: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
     "class by class": per_class_nms_loop,
     "all classes at once": per_class_nms_vectorised,
 }
-SIZES = [(36, 80), (36, 1600), (300, 80)]
+SIZES = {"size": ((36, 80), (36, 1600), (300, 80))}
 """Boxes and classes: BUTD's 36 and 300 boxes, COCO's 80 classes and Visual Genome's 1,600."""
 
 
@@ -35,9 +35,9 @@ def same(ours: Any, theirs: Any) -> None:
     assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize(("boxes", "classes"), SIZES)
 @pytest.mark.parametrize("form", FORMS)
-def test_bench_class_wise_suppression(beside: Beside, form: str, boxes: int, classes: int) -> None:
+def test_bench_class_wise_suppression(beside: Beside, form: str, size: tuple[int, int]) -> None:
+    boxes, classes = size
     where, scores = scene(boxes, classes)
     repeated, flat = where.repeat(classes, 1), scores.T.flatten()
     labels = torch.arange(classes).repeat_interleave(boxes)

@@ -37,6 +37,7 @@ MODELS: dict[str, tuple[SmallModelSettings, Sequence[int], int]] = {
     "vision Transformer, 2 layers": (VisionTransformerSettings(kind="vision-transformer", patch=2), (1, 8, 8), 0),
 }
 GROUP = "R-Drop"
+SIZES = {"seeds": (1, 8, 32)}
 
 
 def steps_of(name: str, kind: Any, seeds: int, passes: int, alpha: float) -> Callable[[], Tensor]:
@@ -98,7 +99,6 @@ def test_bench_rdrop_step(beside: Beside, name: str, passes: int, floor: str) ->
     )
 
 
-@pytest.mark.parametrize("seeds", [1, 8, 32])
 @pytest.mark.parametrize("name", list(MODELS))
 def test_bench_rdrop_seeds(beside: Beside, name: str, seeds: int) -> None:
     def same(ours: Any, theirs: Any) -> None:

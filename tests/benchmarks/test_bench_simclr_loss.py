@@ -15,19 +15,17 @@ RIVALS: dict[str, Loss] = {
     "concatenated": concatenated,
     "pytorch-metric-learning": metric_learning,
 }
-# pytorch-metric-learning holds every pair with all its negatives: 2N x (2N)^2 numbers, 15 GB at a batch of 512.
-CASES = [
-    *((rival, batch) for rival in ("lightly", "concatenated") for batch in (64, 512, 2048)),
-    ("pytorch-metric-learning", 64),
-]
+SIZES = {"batch": (64, 512, 2048)}
 
 
 def ours(first: Tensor, second: Tensor) -> Tensor:
     return nt_xent(first, second, TEMPERATURE)
 
 
-@pytest.mark.parametrize(("rival", "batch"), CASES)
+@pytest.mark.parametrize("rival", RIVALS)
 def test_bench_nt_xent(beside: Beside, rival: str, batch: int) -> None:
+    if rival == "pytorch-metric-learning" and batch > 64:
+        pytest.skip("holds every pair with all its negatives: 2N x (2N)^2 numbers, 15 GB at a batch of 512")
     views = two_views(batch)
     beside(
         f"NT-Xent with gradients, batch {batch:,}",

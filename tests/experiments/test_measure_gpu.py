@@ -40,6 +40,7 @@ def test_a_dry_run_shows_every_step_with_its_commands_and_makes_nothing(tmp_path
     assert all(words[0] == "harness" and words[-2:] == ["--store", str(store)] for words in commands)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", sorted({c for s in STEPS for c in s.commands if c[0] == "run"}), ids=lambda c: c[1])
 def test_every_sweep_can_be_planned(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = Workplace(tmp_path)
@@ -131,6 +132,7 @@ def test_packing_goes_from_one_to_eight_until_nothing_is_left(tmp_path: Path, st
     assert [one["asked"] for one in json.loads((tmp_path / "packing.json").read_text())] == list(AT_A_TIME[:runs])
 
 
+@pytest.mark.slow
 def test_a_command_over_its_time_is_stopped_as_by_ctrl_c_and_goes_on_later(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

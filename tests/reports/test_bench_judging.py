@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from reports.bench.accepted import AcceptedRatio
-from reports.bench.growth import LINEAR, grown, growth_of
+from reports.bench.growth import LINEAR, grown
 from reports.bench.judging import MARGIN, SLOWER, check_lines, judge, judge_all, ratio_of
 from reports.bench.measured import FORMAT, Check, Measured, Scale, Side
 
@@ -131,33 +131,47 @@ def test_a_check_goes_by_what_was_accepted_before_it_goes_by_this_run() -> None:
     assert judge_all([real, measured("copy", 0.4, check=same)], kept).checks[0].outcome == SLOWER
 
 
-def sized(what: str, trials: int, microseconds: list[float], files: str = "memory") -> Measured:
+def sized(what: str, trials: int, microseconds: list[float], files: str = "memory", floor: float = 1.0) -> Measured:
+    """Return a comparison of known microseconds a trial, beside a floor of ``floor`` microseconds a trial."""
     scale = Scale(what=what, trials=trials, files=files)  # type: ignore[arg-type]
     times = [int(1000 * value * trials) for value in microseconds]
-    return exact(times, [1000] * len(times), f"{what} {trials}", scale)
+    return exact(times, [int(1000 * floor * trials)] * len(times), f"{what} {trials}", scale)
+
+
+SMALL = [10.0, 10.3, 9.8, 10.1, 9.9]
 
 
 def test_growth_is_welchs_interval_of_the_time_of_a_trial() -> None:
     small, large = [10.0, 11.0, 9.5, 10.2], [12.0, 12.5, 11.8]
-    found = growth_of(sized("plan", 10_000, large), sized("plan", 1000, small))
-    assert found is not None
+    _, found = grown([sized("plan", 10_000, large), sized("plan", 1000, small)])
+    assert found.growth is not None
     reference = stats.ttest_ind(numpy.log(large), numpy.log(small), equal_var=False)
     interval = reference.confidence_interval(0.95)
-    assert found.interval() == pytest.approx((math.exp(interval.low), math.exp(interval.high)), rel=1e-6)
+    assert found.growth.interval() == pytest.approx((math.exp(interval.low), math.exp(interval.high)), rel=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("factor", "sentence"),
-    [(1.0, "no worse than linearly"), (0.3, "no worse than linearly"), (10.0, "worse than linearly"), (LINEAR, "undecided")],
+    ("factor", "floor", "sentence"),
+    [
+        (1.0, 1.0, "no worse than linearly"), (0.3, 1.0, "no worse than linearly"), (10.0, 1.0, "worse than linearly"),
+        (LINEAR, 1.0, "undecided"), (1.6, 1.6, "no worse than its floor"), (1.6, 1.2, "worse than linearly"),
+        (1.0, 0.1, "no worse than linearly"),
+    ],
 )  # fmt: skip
-def test_growth_is_told_by_its_whole_interval(factor: float, sentence: str) -> None:
-    small = [10.0, 10.3, 9.8, 10.1, 9.9]
-    sizes = [sized("plan", 10_000, [factor * value for value in small]), sized("plan", 1000, small)]
+def test_growth_is_told_by_its_whole_interval(factor: float, floor: float, sentence: str) -> None:
+    """A floor that grew too says that the machine is slower at that size; one that grew less takes nothing back."""
+    sizes = [sized("plan", 10_000, [factor * value for value in SMALL], floor=floor), sized("plan", 1000, SMALL)]
     first, second = grown([*sizes, measured()])
     assert (first.trials, first.growth, first.sentence) == (1000, None, "")
     assert second.trials == 10_000 and second.sentence == sentence
     assert second.growth is not None and second.growth.effect == pytest.approx(factor, rel=1e-6)
+    assert second.beside is not None and second.beside.effect == pytest.approx(factor / floor, rel=1e-6)
     assert first.seconds == pytest.approx(0.01, rel=0.02)
+
+
+def test_sizes_without_any_spread_grow_by_a_point() -> None:
+    _, found = grown([sized("plan", 1000, [10.0] * 3), sized("plan", 10_000, [20.0] * 3)])
+    assert found.growth is not None and found.growth.interval() == pytest.approx((2.0, 2.0))
 
 
 def test_sizes_with_files_in_different_places_are_not_compared() -> None:

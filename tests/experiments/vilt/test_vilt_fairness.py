@@ -68,10 +68,12 @@ def whole() -> tuple[Run, Records]:
         return run, timed(LEVERS, run)
 
 
+@pytest.mark.slow
 def test_there_is_a_record_for_each_system_and_lever(whole: tuple[Run, Records]) -> None:
     assert set(whole[1]) == {(system, lever) for system in SYSTEMS for lever in LEVERS}
 
 
+@pytest.mark.slow
 def test_what_was_admitted_was_timed_and_the_rest_says_why(whole: tuple[Run, Records]) -> None:
     for (system, lever), record in whole[1].items():
         if record.get("latency_ms") is None:
@@ -84,6 +86,7 @@ def test_what_was_admitted_was_timed_and_the_rest_says_why(whole: tuple[Run, Rec
     assert {key for key, record in whole[1].items() if "reason" in record} >= {("vilt", "graphs"), ("grid", "graphs")}
 
 
+@pytest.mark.slow
 def test_records_follow_from_the_raw_samples(whole: tuple[Run, Records]) -> None:
     run, records = whole
     samples = run.tables["latency"]
@@ -105,6 +108,7 @@ def test_records_follow_from_the_raw_samples(whole: tuple[Run, Records]) -> None
     assert "times_vilt" not in records["vilt", "naive"] and records["vilt", "naive"]["speed_up"] == 1.0
 
 
+@pytest.mark.slow
 def test_the_rounds_that_choose_are_not_the_rounds_that_report(whole: tuple[Run, Records]) -> None:
     tables = whole[0].tables
     for name in ("latency", "rounds", "probes"):
@@ -114,6 +118,7 @@ def test_the_rounds_that_choose_are_not_the_rounds_that_report(whole: tuple[Run,
     assert set(document) == {"choosing", "reporting", "torch"} and document["torch"]["threads"] == 1
 
 
+@pytest.mark.slow
 def test_the_fastest_of_the_first_rounds_is_chosen_among_those_allowed(whole: tuple[Run, Records]) -> None:
     records = whole[1]
     for system in SYSTEMS:

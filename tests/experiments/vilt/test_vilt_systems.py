@@ -104,7 +104,7 @@ def runs_8_bits() -> bool:
     [
         ("vilt-b32", "dynamic-int8"),
         pytest.param("lxmert", "dynamic-int8", marks=pytest.mark.slow),
-        ("uniter-base", "static-int8"),
+        pytest.param("uniter-base", "static-int8", marks=pytest.mark.slow),
         ("pixel-bert-r50", "static-int8"),
     ],
 )
@@ -182,7 +182,7 @@ def test_switches_hold_for_a_request_and_no_longer() -> None:
     torch.testing.assert_close(with_it(), system(), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("model", ["vilt-b32", "uniter-base"])
+@pytest.mark.parametrize("model", ["vilt-b32", pytest.param("uniter-base", marks=pytest.mark.slow)])
 def test_compiled_systems_give_the_same_output(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Traced for real, run by eager kernels: the compiler's own code generation is not ours to test, and is slow.
     monkeypatch.setattr(systems, "COMPILER", "aot_eager")

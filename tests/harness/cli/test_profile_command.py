@@ -185,6 +185,7 @@ def test_check_looks_at_the_function_that_makes_arms(products: Workplace) -> Non
     assert found.status == 2 and "products.yaml:4: profiled: function 'profiled'" in found.err
 
 
+@pytest.mark.slow
 def test_an_interrupt_leaves_nothing(products: Workplace) -> None:
     products.write("products.yaml", SPEC.replace("profiled: small_profiled:arms", "profiled: small_profiled:slow"))
     command = [sys.executable, "-m", "harness", "profile", "products.yaml", "--device", "cpu", "--arm", "power=1"]

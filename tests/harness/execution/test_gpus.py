@@ -152,7 +152,7 @@ def most_at_once(records: list[dict[str, Any]]) -> int:
 
 
 @pytest.mark.usefixtures("eight_cpus")
-@pytest.mark.parametrize("fresh", ["", ", fresh_process: true"])
+@pytest.mark.parametrize("fresh", ["", pytest.param(", fresh_process: true", marks=pytest.mark.slow)])
 def test_each_worker_sees_its_own_gpu(workplace: Workplace, monkeypatch: pytest.MonkeyPatch, fresh: str) -> None:
     visible(monkeypatch, "5,GPU-7f")
     records = swept(workplace, design_of(workplace, f"gpus: 1{fresh}"))
@@ -162,6 +162,7 @@ def test_each_worker_sees_its_own_gpu(workplace: Workplace, monkeypatch: pytest.
 
 
 @pytest.mark.usefixtures("eight_cpus")
+@pytest.mark.slow
 def test_a_gpu_whose_worker_was_killed_is_used_again(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     visible(monkeypatch, "3,4")
     records = swept(workplace, design_of(workplace, "gpus: 1, fresh_process: true", mode="die"))
@@ -171,6 +172,7 @@ def test_a_gpu_whose_worker_was_killed_is_used_again(workplace: Workplace, monke
 
 
 @pytest.mark.usefixtures("eight_cpus")
+@pytest.mark.slow
 def test_several_share_a_gpu_where_the_spec_says_so(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     visible(monkeypatch, "0")
     design = design_of(workplace, "gpus: 1, trials_per_gpu: 3, fresh_process: true")

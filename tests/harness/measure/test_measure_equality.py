@@ -92,5 +92,19 @@ def test_the_assertion_names_the_variants() -> None:
 
 def test_a_tolerance_can_be_given_and_must_be_for_other_types() -> None:
     assert outputs_agree(torch.tensor([1.05]), torch.tensor([1.0]), torch.float32, tolerance=0.1).agree
-    with pytest.raises(ValueError, match="no tolerance for int8; give one"):
-        outputs_agree(torch.ones(1), torch.ones(1), torch.int8)
+    with pytest.raises(ValueError, match="no tolerance for int16; give one"):
+        outputs_agree(torch.ones(1), torch.ones(1), torch.int16)
+
+
+def test_the_tolerance_of_8_bits_is_what_rounding_through_twelve_layers_explains() -> None:
+    """The derivation that stands with it, and a simulation: values rounded to 127 steps, 96 times over."""
+    one = 1 / (127 * math.sqrt(12))
+    assert 3 * math.sqrt(96) * one < INT8_TOLERANCE < 5 * math.sqrt(96) * one
+    generator = torch.Generator().manual_seed(0)
+    exact = torch.rand(768, generator=generator) * 2 - 1
+    added = sum(
+        (exact + noise).mul(127).round().div(127) - exact - noise
+        for noise in torch.rand(96, 768, generator=generator).double()
+    )
+    found = outputs_agree(exact + added, exact, torch.int8)
+    assert found.agree and found.worst_relative > INT8_TOLERANCE / 3
