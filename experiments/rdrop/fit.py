@@ -55,5 +55,7 @@ def require_fit(
     if together and precision != "float32":
         raise UserError("'together' computes in float32; leave 'precision' out, or train models one by one")
     form = CONVENTIONS[convention]
+    if isinstance(model, HuggingFaceSettings) and model.pieces > 1 and form.summed:
+        raise UserError(f"the convention '{convention}' sums over a batch, whose 'pieces' then do not add up")
     if passes > 2 and form.first != form.second:
         raise UserError(f"the convention '{convention}' counts one of two passes, so it has no form for {passes}")

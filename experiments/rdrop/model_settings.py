@@ -50,13 +50,15 @@ class HuggingFaceSettings(_Settings):
 
     For texts an ``AutoModelForSequenceClassification`` with the folder's own tokenizer; for images an
     ``AutoModelForImageClassification``, to which images are resized. ``from_scratch`` takes the configuration without
-    the weights; ``maximum_length`` cuts texts, in tokens.
+    the weights; ``maximum_length`` cuts texts, in tokens. A batch passes in so many equal ``pieces``, one by one,
+    whose gradients add up: the same step in less memory.
     """
 
     kind: Literal["hugging-face"]
     name: str = Field(min_length=1)
     from_scratch: bool = False
     maximum_length: int = Field(default=128, ge=4)
+    pieces: int = Field(default=1, ge=1)
 
 
 SmallModelSettings = PerceptronSettings | TransformerSettings | VisionTransformerSettings

@@ -196,7 +196,7 @@ def stack_of(run: Run, setup: Setup, task: Task, device: torch.device) -> tuple[
     """Return the models before training, one a seed, and the stack that trains them.
 
     Raises:
-        UserError: a transformers model is not there.
+        UserError: a transformers model is not there, or its batch cannot be cut into pieces.
     """
     from experiments.rdrop.hugging_face import build_hugging_face
 
@@ -205,7 +205,10 @@ def stack_of(run: Run, setup: Setup, task: Task, device: torch.device) -> tuple[
     if isinstance(setup.model, HuggingFaceSettings):
         wanted = (setup.model, task.vocabulary == 0, task.classes, setup.dropout)
         built = [build_hugging_face(*wanted, stream, setup.download) for stream in streams]
-        return built, OneByOne(built, setup.optimiser, device, getattr(torch, setup.precision))
+        pieces, precision = setup.model.pieces, getattr(torch, setup.precision)
+        if setup.batch_size % pieces:
+            raise UserError(f"a batch of {setup.batch_size} cannot be cut into {pieces} equal 'pieces'")
+        return built, OneByOne(built, setup.optimiser, device, precision, pieces)
     models = [build_small_model(setup.model, shape, task.vocabulary, task.classes, stream) for stream in streams]
     if setup.together:
         return list(models), Together(models, setup.optimiser, device)

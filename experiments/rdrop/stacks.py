@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -140,13 +141,16 @@ class OneByOne(Stack):
         settings: OptimiserSettings,
         device: torch.device,
         precision: torch.dtype = torch.float32,
+        pieces: int = 1,
     ) -> None:
+        """``pieces``: a batch's examples pass in so many equal parts, each in all its copies; for averaged losses."""
         self.models = [model.to(device) for model in models]
         self.optimisers = [build_optimiser(list(model.parameters()), settings) for model in self.models]
         self.clip = settings.clip
         self._before_clipping: list[Tensor] = []
         self.device = device
         self.precision = precision
+        self.pieces = pieces
 
     def step(
         self,
@@ -162,15 +166,24 @@ class OneByOne(Stack):
         for place, (model, optimiser) in enumerate(zip(self.models, self.optimisers, strict=True)):
             model.train()
             own = None if masks is None else {site: mask[place] for site, mask in masks.items()}
-            with dropout[place].as_torch_default() if dropout is not None else nullcontext():
-                value = loss(self._called(model, inputs[place], own), targets[place])
             optimiser.zero_grad(set_to_none=True)
-            value.backward()
+            with dropout[place].as_torch_default() if dropout is not None else nullcontext():
+                losses.append(self._backward(model, inputs[place], targets[place], own, loss))
             if self.clip is not None:
                 self._before_clipping.append(nn.utils.clip_grad_norm_(model.parameters(), self.clip))
             _at_rate(optimiser, rate).step()
-            losses.append(value.detach())
         return torch.stack(losses)
+
+    def _backward(self, model: nn.Module, inputs: Tensor, targets: Tensor, masks: Laid, loss: LossFunction) -> Tensor:
+        """Add a batch's gradient to the model's, piece by piece, and return its loss."""
+        shares = []
+        for number in range(self.pieces):
+            part = partial(_piece, examples=len(targets), number=number, of=self.pieces)
+            laid = None if masks is None else {site: part(mask) for site, mask in masks.items()}
+            share = loss(self._called(model, part(inputs), laid), part(targets)) / self.pieces
+            share.backward()
+            shares.append(share.detach())
+        return torch.stack(shares).sum()
 
     def gradient_norms(self) -> Tensor:
         return torch.stack(self._before_clipping or [gradient_norm(model.parameters()) for model in self.models])
@@ -200,6 +213,14 @@ class OneByOne(Stack):
             model.load_state_dict(kept)
         for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(kept)
+
+
+def _piece(tensor: Tensor, examples: int, number: int, of: int) -> Tensor:
+    """Return a part of the examples of [copies x examples, ...], each in all its copies."""
+    if of == 1:
+        return tensor
+    size = examples // of
+    return tensor.unflatten(0, (-1, examples))[:, number * size : (number + 1) * size].flatten(0, 1)
 
 
 def _at_rate(optimiser: torch.optim.Optimizer, rate: float) -> torch.optim.Optimizer:

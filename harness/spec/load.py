@@ -78,7 +78,7 @@ def load_experiment(path: Path) -> Experiment:
     spec = validated(JudgedSpec, source)
     path = source.path.parent / (spec.claims_file or "claims.yaml")
     named = any(isinstance(entry, str) for entry in spec.claims)
-    # A spec without claims may still be about a paper whose protocol stands in the file.
+    # A spec without claims may still be about the paper of the file, whose protocol then names it.
     if not named and (spec.claims or not path.exists()):
         return Experiment(spec, source, tuple(_claims(spec, source, {}, path)))
     if not path.exists():
@@ -129,14 +129,18 @@ def _stands_for(entry: str, name: str) -> bool:
 def _protocol(file: ClaimRegistry, names: set[str], folder: Path) -> list[ProtocolEntry]:
     """Return the entries that concern an experiment; ``names`` are its own and its claims', ``folder`` has its spec.
 
+    One that serves none of the claims has those that name it.
+
     Raises:
         UserError: an entry is about an experiment or a claim that there is not.
     """
     _check_concerns(file, names, folder)
+    serves = names & file.claims.keys()
     return [
         entry
         for entry in file.protocol
-        if not entry.concerns or any(_stands_for(wanted, name) for wanted in entry.concerns for name in names)
+        if any(_stands_for(wanted, name) for wanted in entry.concerns for name in names)
+        or (serves and not entry.concerns)
     ]
 
 

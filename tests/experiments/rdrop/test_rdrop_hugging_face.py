@@ -464,6 +464,18 @@ def as_bytes(run: Run, records: Any) -> bytes:
     return json.dumps([records, run.tables["course"].to_dict("records")]).encode()
 
 
+def test_a_batch_may_pass_in_equal_pieces(trained: Callable[..., Any], folders: Path) -> None:
+    model = {"kind": "hugging-face", "name": str(folders / "bert")}
+    whole, cut = Watched(), Watched()
+    # Without dropout the pieces draw nothing, so the steps are the batch's to rounding.
+    trained(whole, dropout=0.0)
+    trained(cut, dropout=0.0, model={**model, "pieces": 3})
+    nll = [[row["nll"] for row in run.tables["course"].to_dict("records")] for run in (whole, cut)]
+    assert nll[1] == pytest.approx(nll[0], rel=1e-3)
+    with pytest.raises(UserError, match="a batch of 6 cannot be cut into 4 equal 'pieces'"):
+        trained(model={**model, "pieces": 4})
+
+
 def test_the_trial_leaves_finite_metrics_and_the_same_bytes_again(trained: Callable[..., Any]) -> None:
     first, second = Watched(), Watched()
     (record,) = trained(first)

@@ -67,7 +67,7 @@ def test_operations_are_those_of_both_ways_through_the_network(arms: dict[str, A
 
 def test_parts_of_a_step_reach_the_profile(arms: dict[str, Any], tmp_path: Path) -> None:
     relay = Relay(arms["r-drop"].call, HostDevice())
-    names = record_requests(relay, HostDevice(), Plan(2, False), tmp_path / "raw.json")
+    names = record_requests(relay, HostDevice(), Plan(2, shapes=True, stacks=False), tmp_path / "raw.json")
     tables = tables_of(read_events(with_names(read_trace(tmp_path / "raw.json"), names)), "r-drop")
     assert list(tables.stages["stage"]) == PARTS * 2
     of = tables.operators.groupby("operator")["stage"].agg(set)

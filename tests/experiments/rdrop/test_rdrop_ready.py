@@ -72,6 +72,7 @@ def test_what_fits_and_is_there_is_ready(given: dict[str, Any]) -> None:
         ({**DIGITS, "model": HUGGING_FACE}, "The model no/such-model has no configuration here"),
         ({"data": FILES, "model": HUGGING_FACE, "input_noise": [0.1]}, "text-files: words of texts in files are not replaced"),
         ({**DIGITS, "together": True, "precision": "bfloat16"}, "'together' computes in float32"),
+        ({**DIGITS, "model": {**HUGGING_FACE, "pieces": 2}, "convention": "official-bert"}, "the convention 'official-bert' sums over a batch"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_in_a_sentence(given: dict[str, Any], message: str) -> None:

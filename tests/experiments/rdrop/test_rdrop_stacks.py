@@ -266,6 +266,17 @@ def test_clipped_gradients_have_the_length_asked_for_model_by_model() -> None:
     torch.testing.assert_close(lengths(1e6), free, rtol=1e-5, atol=0)
 
 
+@pytest.mark.parametrize("pieces", [number for number in range(2, BATCH + 1) if BATCH % number == 0])
+def test_a_batch_in_pieces_makes_the_same_step(pieces: int) -> None:
+    """Every example passes with all its copies and masks, and the gradients add up to the batch's."""
+    kind, dtype = "transformer", torch.float64
+    whole, cut = (OneByOne(built(kind, dtype=dtype), SGD, CPU, pieces=number) for number in (1, pieces))
+    losses = [trained(stack, kind, range(3), drawers_of(kind), dtype) for stack in (whole, cut)]
+    torch.testing.assert_close(losses[1], losses[0], rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(cut.gradient_norms(), whole.gradient_norms(), rtol=1e-9, atol=1e-9)
+    assert furthest(parameters_of(cut), parameters_of(whole)) < 1e-10
+
+
 def test_the_optimisers_are_those_asked_for() -> None:
     parameter = torch.nn.Parameter(torch.zeros(2))
     adamw = build_optimiser([parameter], ADAMW.model_copy(update={"betas": (0.8, 0.95)}))

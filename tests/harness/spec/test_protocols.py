@@ -70,8 +70,12 @@ def test_a_spec_elsewhere_is_known_by_its_own_name_and_its_folder(tmp_path: Path
     assert texts(load_experiment(elsewhere / "mine.yaml")) == ["made up (section 1)"]
 
 
-def test_without_registered_claims_there_is_no_protocol(tmp_path: Path) -> None:
-    assert load(tmp_path, [ALL], []).protocol == ()
+def test_without_registered_claims_there_is_no_protocol_but_what_names_the_experiment(tmp_path: Path) -> None:
+    by_claim, own = ({**ALL, "text": name, "concerns": [name]} for name in ("one", "served"))
+    found = load(tmp_path, [ALL, by_claim, own], [])
+    assert not found.claims and texts(found) == ["served"]
+    (tmp_path / "claims.yaml").unlink()
+    assert load_experiment(tmp_path / "served.yaml").protocol == ()
 
 
 @pytest.mark.parametrize(
