@@ -118,10 +118,10 @@ def test_equal_labels_stand_side_by_side(both: Protocol) -> None:
     assert found["ceremony"] == ("none (section 6)", "") and found["training"][0] == ""
 
 
-def test_a_spec_without_claims_has_only_our_side(tmp_path: Path) -> None:
+def test_a_spec_without_claims_has_of_the_papers_side_what_names_it(tmp_path: Path) -> None:
     spec = {key: value for key, value in SPEC.items() if key not in ("claims", "select")}
     found = protocol(tmp_path, spec, "items")
-    assert found.paper == () and found.differs == ()
+    assert found.paper == (("hardware", "a P40 (section 4)"),) and found.differs == ()
     ours = dict(found.here)
     assert ours["repetitions"] == "1 replicate; judged over test items"
     assert ours["hardware"].startswith("on the CPU; for a trial 1 CPU core, 3 GiB, at most")

@@ -51,7 +51,9 @@ def test_stages_of_a_profile_are_the_system_s_own_and_the_transformer_s_products
 ) -> None:
     system = arms["naive"].call
     assert isinstance(system, System)
-    names = record_requests(Relay(system, HostDevice()), HostDevice(), Plan(1, False), tmp_path / "raw.json")
+    names = record_requests(
+        Relay(system, HostDevice()), HostDevice(), Plan(1, shapes=True, stacks=False), tmp_path / "raw.json"
+    )
     tables = tables_of(read_events(with_names(read_trace(tmp_path / "raw.json"), names)), "naive")
     assert list(tables.stages["stage"]) == list(system.stages)
     calls = tables.operators.groupby(["operator", "stage"])["calls"].sum()
