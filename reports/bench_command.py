@@ -77,13 +77,12 @@ def lines(run: BenchRun) -> Iterator[str]:
     yield f"Measured {moment(run.made)} at commit {run.code} on {run.machine}."
     elsewhere = {judged.accepted.machine for judged in verdicts.comparisons if judged.accepted} - {run.machine, ""}
     yield from (f"Accepted on another machine: {machine}." for machine in sorted(elsewhere))
-    judged = [one for one in verdicts.comparisons if one.finds_doubling is not None]
-    if judged:
-        found = sum(bool(one.finds_doubling) for one in judged)
-        yield f"Had ours become twice as slow, {found} of {len(judged)} would be flagged (margin {MARGIN:g})."
-        yield from (f"  not: {one.measured.key}" for one in judged if not one.finds_doubling)
+    if verdicts.known:
+        found = len(verdicts.known) - len(verdicts.blind)
+        yield f"Had ours become twice as slow, {found} of {len(verdicts.known)} would be flagged (margin {MARGIN:g})."
+        yield from (f"  not: {one.measured.key}" for one in verdicts.blind)
     yield from (f"Check of the judging. {line}." for line in check_lines(verdicts.checks))
-    if verdicts.missing and judged:
+    if verdicts.missing and verdicts.known:
         yield f"Accepted, and not in this run: {len(verdicts.missing)} comparisons."
     new = sum(one.outcome == "new" for one in verdicts.comparisons)
     if new:

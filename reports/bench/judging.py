@@ -91,6 +91,16 @@ class Verdicts:
     def slower(self) -> tuple[Judged, ...]:
         return tuple(judged for judged in self.comparisons if judged.outcome == SLOWER)
 
+    @property
+    def known(self) -> tuple[Judged, ...]:
+        """Those for which something was accepted."""
+        return tuple(judged for judged in self.comparisons if judged.accepted is not None)
+
+    @property
+    def blind(self) -> tuple[Judged, ...]:
+        """Those of them that would not have been flagged had ours taken twice as long: their intervals are too wide."""
+        return tuple(judged for judged in self.known if not judged.finds_doubling)
+
 
 def judge_all(measured: Sequence[Measured], accepted: Mapping[str, AcceptedRatio]) -> Verdicts:
     """Judge what a run measured. A check is judged as the comparison that it was made after.

@@ -38,6 +38,7 @@ MODELS: dict[str, tuple[SmallModelSettings, Sequence[int], int]] = {
 }
 GROUP = "R-Drop"
 SIZES = {"seeds": (1, 8, 32)}
+MOST_TRANSFORMERS = 8
 
 
 def steps_of(name: str, kind: Any, seeds: int, passes: int, alpha: float) -> Callable[[], Tensor]:
@@ -101,6 +102,9 @@ def test_bench_rdrop_step(beside: Beside, name: str, passes: int, floor: str) ->
 
 @pytest.mark.parametrize("name", list(MODELS))
 def test_bench_rdrop_seeds(beside: Beside, name: str, seeds: int) -> None:
+    if seeds > MOST_TRANSFORMERS and "Transformer" in name:
+        pytest.skip("a third of a second a step, and no other ratio than with fewer")
+
     def same(ours: Any, theirs: Any) -> None:
         assert ours.shape == (seeds,)
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)

@@ -91,6 +91,7 @@ def test_the_newest_run_stands_in_a_table_with_what_was_accepted(store: Store) -
     assert found and float(found[2]) < 0.4 < float(found[3])
     text = " ".join(section.text_content().split())
     assert "newest of 2 runs" in text and "2026-11-02 12:00 UTC" in text and "1 is slower than accepted" in text
+    assert "Had ours become twice as slow, 2 of 2 comparisons would have been flagged" in text
     assert "a copy: flagged as slower in 0 of 3 (none should be): as it should be" in text
 
 
