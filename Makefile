@@ -105,7 +105,7 @@ test-slow: $(VENV)/installed-test
 # Ours beside others' code and beside floors, kept in the store; fails where something is slower than accepted (docs/speed.md).
 bench: $(VENV)/installed-test
 	@mkdir -p build
-	@TRIALS="$(TRIALS)" $(BIN)/python -m pytest --quiet tests/benchmarks --benchmark-only --benchmark-quiet \
+	@TRIALS="$(TRIALS)" $(BIN)/python -m pytest --quiet tests/benchmarks --benchmark-only --benchmark-quiet -rfE \
 	  --timeout 7200 --benchmark-json build/bench.json
 	@$(BIN)/harness bench build/bench.json $(if $(STORE),--store $(STORE)) $(if $(ACCEPT),--accept)
 

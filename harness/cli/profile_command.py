@@ -8,6 +8,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,10 @@ TRACES = "traces"
 @click.option("--arm", "arms", multiple=True, metavar="FACTOR=LEVEL",
               help="An arm of the trial (default: all); a level of another factor chooses the trial.")  # fmt: skip
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Profiled requests (default: by their time).")
-def profile_command(arms: tuple[str, ...], steps: int | None, **options: Any) -> int:
+@click.option(
+    "--detailed", is_flag=True, help="Record shapes, memory and call stacks even where that slows an arm much."
+)
+def profile_command(arms: tuple[str, ...], steps: int | None, detailed: bool, **options: Any) -> int:
     """Look at arms of one trial of SPEC with torch's profiler: where the time of a request goes.
 
     Each arm is timed without the profiler too, just before and after. Traces and tables are kept in the store, for
@@ -64,14 +68,20 @@ def profile_command(arms: tuple[str, ...], steps: int | None, **options: Any) ->
     selection.store.require_writable()
     try:
         with alone(True):
-            _profile(selection, chosen, hook, steps)
+            _profile(selection, chosen, hook, _How(steps, detailed))
     except KeyboardInterrupt:
         click.echo(f"{selection.design.name}: interrupted; nothing of this profile was kept", err=True)
         return INTERRUPTED
     return 0
 
 
-def _profile(selection: Selection, chosen: Chosen, hook: Hook, steps: int | None) -> None:
+@dataclass(frozen=True)
+class _How:
+    steps: int | None
+    detailed: bool
+
+
+def _profile(selection: Selection, chosen: Chosen, hook: Hook, how: _How) -> None:
     """Profile the arms, write one attempt with all of them, and show it."""
     design, store = selection.design, selection.store
     folder = store.profiles_folder(design.name, chosen.trial.id)
@@ -79,7 +89,7 @@ def _profile(selection: Selection, chosen: Chosen, hook: Hook, steps: int | None
         started, clock = time.time(), time.perf_counter()
         run = _run(selection, chosen, scratch)
         moment = _moment()
-        made = dict(_profiles(selection, chosen, hook, run, steps))
+        made = dict(_profiles(selection, chosen, hook, run, how))
         records = [{**({chosen.factor: arm} if chosen.factor else {}), **one.record} for arm, one in made.items()]
         attempt = Attempt(
             id=new_attempt_id(started),
@@ -145,7 +155,7 @@ def _run(selection: Selection, chosen: Chosen, scratch: Path) -> Run:
 
 
 def _profiles(
-    selection: Selection, chosen: Chosen, hook: Hook, run: Run, steps: int | None
+    selection: Selection, chosen: Chosen, hook: Hook, run: Run, how: _How
 ) -> Iterator[tuple[str, ArmProfile]]:
     """Build the arms and profile one after the other, saying on standard error what is being done."""
     from harness.measure.devices import device_named
@@ -166,7 +176,8 @@ def _profiles(
                 profiled,
                 device,
                 run.files / TRACES,
-                steps=steps,
+                steps=how.steps,
+                detailed=how.detailed,
                 say=lambda text, title=title: click.echo(f"{title}: {text}", err=True),  # type: ignore[misc]
             ),
         )

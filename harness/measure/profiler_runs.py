@@ -22,6 +22,11 @@ call stacks are left out where there were more; steps are not fewer than ``FEWES
 MOST_SLOWED = 1.2
 """How many times longer a request may take while its call stacks are recorded. Where Python is a large part of it, it
 takes several times as long, and then the trace shows another program than the one that is timed: without stacks."""
+RECORDING_NANOSECONDS = 1000
+"""What it takes to record one call of an operator with the shapes of its inputs and its memory; half of it without."""
+MOST_RECORDED = 0.05
+"""How much of a request that may be. Were all calls in one stage, its share would come out so much too large: the five
+points within which a profile speaks of what is timed (``profile_summary.ACCEPTED_POINTS``)."""
 LOOKS = 2
 
 
@@ -36,25 +41,36 @@ class Look:
 
 @dataclass(frozen=True)
 class Plan:
-    """How many requests are profiled, and whether with Python's call stacks."""
+    """How many requests are profiled, whether with shapes and memory, and whether with Python's call stacks too."""
 
     steps: int
+    shapes: bool
     stacks: bool
 
+    @property
+    def left_out(self) -> str:
+        """What is not recorded, in words; empty where everything is."""
+        return "" if self.stacks else "call stacks" if self.shapes else "call stacks, shapes and memory"
 
-def plan_for(look: Look, nanoseconds: float, steps: int | None = None) -> Plan:
-    """Return how to profile an arm whose requests take ``nanoseconds`` when they are not profiled.
+
+def plan_for(look: Look, nanoseconds: float, steps: int | None = None, detailed: bool = False) -> Plan:
+    """Return how to profile an arm whose fastest request takes ``nanoseconds`` when it is not profiled.
 
     Args:
         steps: so many, whatever they take.
+        detailed: with shapes, memory and call stacks, whatever they take.
     """
+    operators = look.entries - look.calls
     by_time = int(PROFILED_SECONDS * 1e9 / max(1.0, nanoseconds))
-    for entries in (look.entries, look.entries - look.calls):
-        room = MOST_EVENTS // max(1, entries)
-        wanted = steps or max(FEWEST_STEPS, min(MOST_STEPS, by_time, room))
-        if entries == look.entries and wanted <= room and look.nanoseconds <= MOST_SLOWED * nanoseconds:
-            return Plan(wanted, True)
-    return Plan(wanted, False)
+
+    def fitting(entries: int) -> int:
+        return steps or max(FEWEST_STEPS, min(MOST_STEPS, by_time, MOST_EVENTS // max(1, entries)))
+
+    shapes = operators * RECORDING_NANOSECONDS <= MOST_RECORDED * nanoseconds
+    slowed = look.nanoseconds > MOST_SLOWED * nanoseconds
+    if detailed or (shapes and not slowed and fitting(look.entries) * look.entries <= MOST_EVENTS):
+        return Plan(fitting(look.entries), shapes=True, stacks=True)
+    return Plan(fitting(operators), shapes, stacks=False)
 
 
 def look_at(arm: Arm, device: Device, clock: Clock, scratch: Path) -> Look:
@@ -62,7 +78,7 @@ def look_at(arm: Arm, device: Device, clock: Clock, scratch: Path) -> Look:
     from torch.profiler import record_function
 
     ranges, durations = StageRanges(record_function), []
-    with _profiler(device, scratch, stacks=True):
+    with _profiler(device, scratch, Plan(LOOKS, shapes=True, stacks=True)):
         for _ in range(LOOKS):
             start = clock()
             ranges.run(arm, device)
@@ -82,7 +98,7 @@ def record_requests(arm: Arm, device: Device, plan: Plan, path: Path) -> dict[st
 
     ranges = StageRanges(record_function)
     wanted = schedule(wait=1, warmup=1, active=plan.steps, repeat=1)
-    with _profiler(device, path, stacks=plan.stacks, schedule=wanted) as profiler:
+    with _profiler(device, path, plan, wanted) as profiler:
         for _ in range(plan.steps + 2):
             ranges.run(arm, device)
             profiler.step()
@@ -90,7 +106,7 @@ def record_requests(arm: Arm, device: Device, plan: Plan, path: Path) -> dict[st
 
 
 @contextmanager
-def _profiler(device: Device, path: Path, *, stacks: bool, schedule: Any = None) -> Iterator[Any]:
+def _profiler(device: Device, path: Path, plan: Plan, schedule: Any = None) -> Iterator[Any]:
     """Profile within the block and write the trace to ``path``; garbage is not collected meanwhile."""
     from torch.profiler import ProfilerActivity, profile
 
@@ -101,9 +117,9 @@ def _profiler(device: Device, path: Path, *, stacks: bool, schedule: Any = None)
             activities=activities,
             schedule=schedule,
             on_trace_ready=lambda profiler: profiler.export_chrome_trace(str(path)),
-            record_shapes=True,
-            profile_memory=True,
-            with_stack=stacks,
+            record_shapes=plan.shapes,
+            profile_memory=plan.shapes,
+            with_stack=plan.stacks,
         ) as profiler,
     ):
         yield profiler

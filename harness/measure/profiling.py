@@ -82,6 +82,7 @@ def profile_arm(
     folder: Path,
     *,
     steps: int | None = None,
+    detailed: bool = False,
     say: Say = lambda text: None,
     clock: Clock = time.perf_counter_ns,
 ) -> ArmProfile:
@@ -90,6 +91,7 @@ def profile_arm(
     Args:
         name: of the arm, as it stands in the tables.
         steps: profiled requests; None lets the request's time decide (``profiler_runs.plan_for``).
+        detailed: shapes, memory and call stacks are recorded even where that slows the arm too much.
         say: is told what is being done.
 
     Raises:
@@ -111,12 +113,16 @@ def profile_arm(
     before = timed()
     target = trace_folder(folder, name)
     raw = target / RAW
-    plan = plan_for(look_at(arm, device, clock, raw), median(one.nanoseconds for one in before.requests), steps)
-    say(f"profiling {plan.steps} requests" + ("" if plan.stacks else ", without Python's call stacks"))
+    # By the fastest request: on a busy machine the others say less of the arm.
+    fastest = min(one.nanoseconds for one in before.requests)
+    plan = plan_for(look_at(arm, device, clock, raw), fastest, steps, detailed)
+    say(f"profiling {plan.steps} requests" + (f", without {plan.left_out}" if plan.left_out else ""))
     names = record_requests(arm, device, plan, raw)
     after = timed()
     say("reading the trace")
     found = _read(raw, names, name, target)
+    if not plan.shapes:
+        found.operators["memory_bytes"] = np.nan  # it was not looked at
     step = float(found.steps["us"].median())
     request = median(one.nanoseconds for one in (*before.requests, *after.requests)) / 1e3
     record = {
@@ -124,6 +130,7 @@ def profile_arm(
         "timed_us": request,
         "overhead": step / request if request else None,
         "steps": len(found.steps),
+        "shapes": plan.shapes,
         "stacks": plan.stacks,
         "device": DEVICE if device.has_stream else HOST,
         "dtype": profiled.dtype,

@@ -140,12 +140,14 @@ def test_arms_are_profiled_kept_and_shown(products: Workplace, monkeypatch: pyte
     assert status.status == 0 and status.out.startswith("no results in ")
     again = products.harness(
         "profile", "products.yaml", "--device", "cpu", "--store", "here", "--arm", "power=2", "--arm", "size=large",
-        "--steps", "1",
+        "--steps", "1", "--detailed",
     )  # fmt: skip
     assert again.status == 0, again
     newest, older = (latest_profile(store, "products", trial.id, "size", arm) for arm in ("large", "small"))
     assert older is not None and older.folder == stored.folder
-    assert newest is not None and [record["size"] for record in newest.attempt.records] == ["large"]
+    assert newest is not None
+    (record,) = newest.attempt.records
+    assert (record["size"], record["shapes"], record["stacks"]) == ("large", True, True)
 
 
 @pytest.mark.parametrize(

@@ -16,15 +16,17 @@ from hypothesis import strategies as st
 from measure_fakes import FakeClock, FakeStreamDevice
 from torch import nn
 
-from harness.measure import plugin_reader, profiling
+from harness.measure import plugin_reader, profiler_runs, profiling
 from harness.measure.devices import HostDevice
 from harness.measure.plugin_reader import PluginProblem, PluginReading
 from harness.measure.profile_summary import summarise
 from harness.measure.profiler_runs import (
     FEWEST_STEPS,
     MOST_EVENTS,
+    MOST_RECORDED,
     MOST_SLOWED,
     MOST_STEPS,
+    RECORDING_NANOSECONDS,
     Look,
     Plan,
     plan_for,
@@ -73,7 +75,8 @@ def arm_profile(folder: Path, call: Callable[[Mark], Any], **options: Any) -> Ar
 @pytest.mark.usefixtures("without_plugin")
 def test_an_arm_is_profiled_and_timed_and_everything_follows_from_the_trace(tmp_path: Path) -> None:
     told: list[str] = []
-    made = arm_profile(tmp_path, two_stages(), steps=4, say=told.append)
+    # It is an arm of microseconds, of which recording takes more than is accepted of others.
+    made = arm_profile(tmp_path, two_stages(), steps=4, detailed=True, say=told.append)
     record = made.record
     assert (record["steps"], record["device"], record["dtype"], record["threads"]) == (
         4, "cpu", "float32", torch.get_num_threads(),
@@ -83,7 +86,7 @@ def test_an_arm_is_profiled_and_timed_and_everything_follows_from_the_trace(tmp_
     assert record["overhead"] == record["step_us"] / record["timed_us"]
     assert (record["plugin_step_us"], record["plugin_operators"], record["plugin_problem"]) == (7.0, 3, "")
     assert 0 < record["busy_us"] <= record["step_us"]
-    assert told[0] == "warming up" and "profiling 4 requests" in "".join(told) and len(told) == 6
+    assert record["shapes"] and told[0] == "warming up" and "profiling 4 requests" in "".join(told) and len(told) == 6
 
     tables = made.tables
     assert set(tables) == {
@@ -226,7 +229,7 @@ def test_marks_in_compiled_code_and_in_python_meet_in_one_trace(tmp_path: Path) 
 
     relay, device = Relay(arm, HostDevice()), HostDevice()
     relay(lambda name: None)
-    names = record_requests(relay, device, Plan(2, True), tmp_path / "raw.json")
+    names = record_requests(relay, device, Plan(2, shapes=True, stacks=True), tmp_path / "raw.json")
     tables = tables_of(read_events(with_names(read_trace(tmp_path / "raw.json"), names)), "arm")
     assert list(tables.stages["stage"]) == ["compiled", "plain"] * 2
     of_stage = tables.operators.set_index("operator")["stage"]
@@ -283,10 +286,28 @@ def test_a_plan_keeps_to_its_limits(
     look = Look(entries, int(entries * share), int(nanoseconds * slowed))
     plan = plan_for(look, nanoseconds, steps)
     assert plan.steps == steps or (steps is None and FEWEST_STEPS <= plan.steps <= MOST_STEPS)
-    written = plan.steps * (look.entries if plan.stacks else look.entries - look.calls)
+    operators = look.entries - look.calls
+    written = plan.steps * (look.entries if plan.stacks else operators)
     assert written <= MOST_EVENTS or (not plan.stacks and plan.steps in (steps, FEWEST_STEPS))
+    assert plan.shapes == (operators * RECORDING_NANOSECONDS <= MOST_RECORDED * nanoseconds)
     if plan.stacks:
-        assert look.nanoseconds <= MOST_SLOWED * nanoseconds
-    elif look.nanoseconds <= MOST_SLOWED * nanoseconds:
+        assert plan.shapes and look.nanoseconds <= MOST_SLOWED * nanoseconds and plan.left_out == ""
+    elif plan.shapes and look.nanoseconds <= MOST_SLOWED * nanoseconds:
         assert (steps or FEWEST_STEPS) * look.entries > MOST_EVENTS, "stacks were left out for nothing"
     assert plan_for(replace(look, entries=0, calls=0, nanoseconds=0), nanoseconds, steps).stacks
+    everything = plan_for(look, nanoseconds, steps, detailed=True)
+    assert everything.left_out == "" and (steps is None or everything.steps == steps)
+
+
+@pytest.mark.usefixtures("without_plugin")
+def test_where_recording_would_take_too_much_names_and_times_are_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profiler_runs, "MOST_RECORDED", -1.0)
+    told: list[str] = []
+    made = arm_profile(tmp_path, two_stages(), steps=2, say=told.append)
+    assert "profiling 2 requests, without call stacks, shapes and memory" in told
+    assert (made.record["shapes"], made.record["stacks"]) == (False, False)
+    operators = made.tables["profile_operators"]
+    assert set(operators["shapes"]) == {""} and operators["memory_bytes"].isna().all()
+    assert operators.set_index("operator")["calls"]["aten::addmm"] == 1
