@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas
 
-from harness.measure.profile_summary import ProfileSummary, Share, largest_difference
+from harness.measure.profile_summary import ACCEPTED_POINTS, ProfileSummary, Share, largest_difference
 from reports.means import chosen, trials_of
 from reports.pictures.stages import MILLISECONDS, STAGE_PREFIX
 from reports.pictures.words import spoken
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from reports.collect import Results
     from reports.profiles.collect import ProfiledArm
 
-ACCEPTED_POINTS = 5.0
-"""How far a stage's share of a profiled step may lie from its share of one that was not: a profiler slows small
-operators more than large ones, and beyond this a reader would take another stage for the one to mend."""
 TOTAL = "latency_ms"
 """The metric of the whole that the sweep's stages are shares of."""
 

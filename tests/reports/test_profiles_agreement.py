@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.measure.profile_summary import ProfileSummary, Share
-from reports.profiles.agreement import ACCEPTED_POINTS, Difference, agreement_text, difference_from
+from harness.measure.profile_summary import ACCEPTED_POINTS, ProfileSummary, Share
+from reports.profiles.agreement import Difference, agreement_text, difference_from
 
 SHARES = st.dictionaries(st.sampled_from("abcdef"), st.floats(0, 1), min_size=1)
 
