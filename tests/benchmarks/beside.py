@@ -23,7 +23,9 @@ from reports.bench.measured import FORMAT, KEY, Check, Measured, Scale, Side
 
 VISIT_SECONDS = 0.005
 """How long a visit lasts at least: some ten thousand times what reading the clock takes."""
-ROUNDS = ((0.0, 60), (0.05, 20), (0.25, 6), (2.5, 3))
+LONG_SECONDS = 0.1
+"""Of a call, from which it need not be made again to see how many fill a visit."""
+ROUNDS = ((0.0, 60), (0.05, 20), (0.15, 6), (2.5, 3))
 """From so many seconds a round on, so many rounds: everything shall be done in five minutes.
 
 Six have an interval that is of use; three still tell a slow-down of two on a quiet machine, and else show that they do not.
@@ -70,7 +72,7 @@ class Visitor:
             result = (rehearsed or self._call)(*arguments)
             seconds = (time.perf_counter() - begin) / share
         # Those that need arguments of their own are called once a visit, and long ones are warm after one call.
-        while not self._alone and (seconds := self._timed() / 1e9) < VISIT_SECONDS:
+        while not self._alone and seconds < LONG_SECONDS and (seconds := self._timed() / 1e9) < VISIT_SECONDS:
             missing = VISIT_SECONDS / max(seconds, 1e-9)
             self.repetitions = math.ceil(self.repetitions * (1.1 * missing if missing < 8 else 8))
         return result, seconds

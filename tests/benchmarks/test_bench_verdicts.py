@@ -9,7 +9,7 @@ import numpy
 import pytest
 from beside import Beside
 from scipy import stats
-from simulation import ARMS, Large
+from simulation import ARMS
 from stores import FinishedStore, Quick
 
 from harness.verdicts.judge import judge
@@ -20,8 +20,6 @@ from reports.page import render
 from reports.section import make_section
 
 GROUP = "Verdicts and the report"
-REPLICATES = 10
-"""Of a sweep that is large by its settings."""
 
 
 def intervals(values: numpy.ndarray) -> list[float]:
@@ -40,23 +38,17 @@ def same_difference(ours: list[Judgement], theirs: list[float]) -> None:
     assert found["difference"].effect == pytest.approx(theirs[0], rel=1e-9)
 
 
-@pytest.mark.parametrize("many", ["replicates", "settings"])
-def test_bench_records_to_verdicts(
-    beside: Beside, tmp_path: Path, finished: FinishedStore, quick: Quick, many: str, trials: int
-) -> None:
+def test_bench_records_to_verdicts(beside: Beside, finished: FinishedStore, quick: Quick, trials: int) -> None:
     """Eleven claims of eight forms on five arms, with everything that stands beside a verdict."""
     sweep = finished.sweep
-    if many == "settings":
-        sweep = Large(tmp_path, trials // (len(ARMS) * REPLICATES), REPLICATES)
-    what = f"verdicts, many {many}"
     beside(
-        f"{what}, {trials:,} trials",
+        f"verdicts, {trials:,} trials",
         lambda: judge(sweep.state),
         lambda: intervals(sweep.values),
         rival="means and t intervals",
         group=GROUP,
         agree=same_difference,
-        scale=Scale(what=what, trials=trials, files=quick.files),
+        scale=Scale(what="verdicts", trials=trials, files=quick.files),
     )
 
 
