@@ -25,11 +25,13 @@ VISIT_SECONDS = 0.005
 """How long a visit lasts at least: some ten thousand times what reading the clock takes."""
 LONG_SECONDS = 0.1
 """Of a call, from which it need not be made again to see how many fill a visit."""
-ROUNDS = ((0.0, 60), (0.05, 20), (0.15, 6), (2.5, 3))
+ROUNDS = ((0.0, 40), (0.05, 20), (0.15, 6), (1.5, 3))
 """From so many seconds a round on, so many rounds: everything shall be done in five minutes.
 
 Six have an interval that is of use; three still tell a slow-down of two on a quiet machine, and else show that they do not.
 """
+MOST_ROUNDS_OF_CHECKS = 20
+"""Checks of the judging are made twenty times over, and so are short."""
 SIDES = ("ours", "rival")
 
 Call = Callable[..., Any]
@@ -139,7 +141,10 @@ class Beside:
             other, there = visitors["rival"].prepare(rehearsal.theirs if rehearsal else None, share)
             agree(mine, other)
             del mine, other
-            ours_first = self._rounds(visitors, rounds_for(here + there), generator)
+            rounds = rounds_for(here + there)
+            if check is not None:
+                rounds = min(rounds, MOST_ROUNDS_OF_CHECKS)
+            ours_first = self._rounds(visitors, rounds, generator)
         self._benchmark.group = group
         measured = Measured(
             format=FORMAT,

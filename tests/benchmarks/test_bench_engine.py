@@ -87,6 +87,8 @@ def empty_design(folder: Path, trials: int) -> Design:
 @pytest.mark.parametrize("executor", ["inline", "local"])
 def test_bench_run_of_empty_trials(beside: Beside, workshop: Quick, trials: int, executor: Any) -> None:
     """A whole sweep of trials that do nothing, beside two flushed files, a rename and a line in a log for each."""
+    if executor == "inline" and trials > REHEARSED and not os.environ.get("TRIALS"):
+        pytest.skip("nearly a minute, so only where TRIALS asks for it")
     few = min(trials, REHEARSED)
     what = f"run, {executor}"
     beside(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def test_bench_report(beside: Beside, finished: FinishedStore, quick: Quick, tri
         return "\n".join(rows)
 
     def same_trials(mine: Any, other: Any) -> None:
-        assert all(f"<code>{found.attempt.trial}</code>" in mine for found in finished.attempts)
+        assert set(re.findall(r"<code>(\w+)</code>", mine)) >= {found.attempt.trial for found in finished.attempts}
         assert other.count("<tr>") == trials
 
     beside(
