@@ -10,7 +10,7 @@ import pandas
 
 from harness.plan.design import Design, make_design
 from harness.plan.lock import deviations, underpowered_claims
-from harness.plan.state import PlanState, TrialState, state_of
+from harness.plan.state import PlanState, TrialState, state_as_made, state_of
 from harness.spec.load import Experiment
 from harness.store.store import Store
 from harness.store.table import long_table
@@ -77,6 +77,25 @@ def collect(experiment: Experiment, profile: str | None, store: Store, device: s
         UserError: the spec cannot be used.
     """
     return results_of(state_of(make_design(experiment, profile, device=device), store), store)
+
+
+def collect_beside(experiment: Experiment, profile: str | None, store: Store, device: str | None = None) -> Results:
+    """Read one experiment's results of another machine or commit, to be shown beside one's own.
+
+    They may be made with other code. Without a ``device`` it is that of this machine if there are results for it, else
+    the other one.
+
+    Raises:
+        UserError: the spec cannot be used.
+    """
+    design = make_design(experiment, profile, device=device)
+    state = state_as_made(design, store)
+    if device in (None, "auto") and not any(entry.counted for entry in state.states):
+        elsewhere = "cpu" if design.device == "cuda" else "cuda"
+        found = state_as_made(make_design(experiment, profile, device=elsewhere), store)
+        if any(entry.counted for entry in found.states):
+            state = found
+    return results_of(state, store)
 
 
 def results_of(state: PlanState, store: Store, *, judged: bool = True) -> Results:

@@ -40,7 +40,7 @@ def report_command(
         raise UserError(f"--compare {compare}: there is no such store")
     sections = sections_of(specs, profile, device, Store.at(store), kept)
     if compare is not None:
-        other = Other(compare, sections_of(specs, profile, device, Store(Path(compare)), kept))
+        other = Other(compare, sections_of(specs, profile, device, Store(Path(compare)), kept, beside=True))
     bench = bench_files(Store.at(store))
     unchanged = not kept.made and is_written(sections, other, folder, bench)
     if not unchanged:

@@ -19,12 +19,18 @@ STAYS = frozenset(
 
 @dataclass(frozen=True)
 class Compared:
-    """One experiment under one profile in two stores: machines, verdicts and tables. ``key`` is that of its section."""
+    """One experiment under one profile in two stores: machines, verdicts and tables. ``key`` is that of its section.
+
+    ``devices`` are those of both. ``other_code`` is the fingerprint of the code that the other's trials were made with;
+    empty where it is that of today.
+    """
 
     key: str
     title: str
     here: tuple[str, ...]
     there: tuple[str, ...]
+    devices: tuple[str, str]
+    other_code: str
     claims: Table
     tables: tuple[Table, ...]
 
@@ -42,6 +48,8 @@ def compare(sections: Sequence[Section], others: Sequence[Section], name: str) -
             section.title,
             section.machines,
             there[section.key].machines,
+            (section.reported.device, there[section.key].reported.device),
+            there[section.key].reported.other_code,
             claims_side_by_side(section.rows, there[section.key].rows, name),
             tuple(
                 side_by_side(own, other, name)

@@ -45,19 +45,23 @@ class Kept(Part):
 
 @dataclass(frozen=True)
 class Wanted:
-    """A section that a report shall have. ``named`` is false where it is wanted only if it has any results."""
+    """A section that a report shall have. ``named`` is false where it is wanted only if it has any results.
+
+    ``beside`` says that it is shown beside another, and may be of another device and made with other code.
+    """
 
     experiment: Experiment
     profile: str | None
     device: str | None
     store: Store
     named: bool
+    beside: bool = False
 
     @property
     def name(self) -> str:
-        """What it is kept under: the same for the same spec, profile, device and store."""
+        """What it is kept under: the same for the same spec, profile, device, store and use."""
         asked = [str(self.experiment.source.path.resolve()), self.profile, self.device, str(self.store.root.resolve())]
-        return _digest([json.dumps([*asked, self.named])])[:32]
+        return _digest([json.dumps([*asked, self.named, self.beside])])[:32]
 
 
 class KeptSections:

@@ -159,6 +159,7 @@ def reported(results: Results) -> ReportedResults:
         device=design.device,
         sources=source_hashes(design.experiment),
         trials=trials,
+        other_code="" if results.state.code == fingerprint(design.function.name).digest else results.state.code,
         profiles={arm.name: digest((arm.found.folder / COMPLETE).read_bytes()) for arm in results.profiles.arms},
     )
 

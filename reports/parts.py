@@ -116,6 +116,7 @@ class ReportedResults(Part):
     ``spec`` is a name or a path, ``sources`` the SHA-256 of the spec and claims files. Paths are relative to the folder
     in which the report was made, where they lie under it; files of the project have the same name anywhere.
     ``profiles`` are those that are shown: the SHA-256 of their markers by their folders, relative to the store.
+    ``other_code`` is the fingerprint of the code that the trials were made with; empty where it is the present one.
     """
 
     spec: str
@@ -125,6 +126,7 @@ class ReportedResults(Part):
     sources: dict[str, str]
     trials: dict[str, CountedAttempt]
     profiles: dict[str, str] = {}
+    other_code: str = ""
 
 
 class Section(Part):

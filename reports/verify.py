@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from harness.store.store import Store
 from reports.bench.files import FOLDER, BenchFiles, bench_files
 from reports.bundle import bundle_differences
 from reports.claim_differences import claim_differences
-from reports.collect import Results, collect
+from reports.collect import Results, collect, collect_beside
 from reports.findings import Finding, ordered
 from reports.manifest import (
     CLAIMS,
@@ -137,20 +137,20 @@ def _bench(manifest: Manifest, bench: BenchFiles) -> Iterator[Finding]:
 
 
 def _recomputed(manifest: Manifest, site: Path, store: Store, other: Store | None, bench: BenchFiles) -> _Recomputed:
-    results = tuple(_collected(reported, site, store) for reported in manifest.results)
+    results = tuple(_collected(collect, reported, site, store) for reported in manifest.results)
     sections = [make_section(found) for found in results]
     others: tuple[Results, ...] = ()
     beside = None
     if manifest.compared is not None and other is not None:
-        others = tuple(_collected(reported, site, other) for reported in manifest.compared.results)
+        others = tuple(_collected(collect_beside, reported, site, other) for reported in manifest.compared.results)
         beside = Other(manifest.compared.name, [make_section(found) for found in others])
     page = render(sections, beside, manifest.made, bench)
     return _Recomputed(results, others, claim_rows(sections), table_files(sections), page)
 
 
-def _collected(reported: ReportedResults, site: Path, store: Store) -> Results:
+def _collected(how: Callable[..., Results], reported: ReportedResults, site: Path, store: Store) -> Results:
     try:
-        return collect(find_experiment(reported.spec), reported.profile, store, reported.device)
+        return how(find_experiment(reported.spec), reported.profile, store, reported.device)
     except UserError as error:
         raise UserError(f"{site}: its experiment {reported.experiment} cannot be judged again: {error}") from error
 

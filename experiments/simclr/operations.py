@@ -16,6 +16,11 @@ BACKWARD = 2
 VIEWS = 2
 
 
+def of_layers(*, data: DataSettings, encoder: EncoderSettings, epochs: float) -> float:
+    """Return the operations of training one model that is read at several layers; raises as ``of_training`` does."""
+    return of_training(data=data, encoder=encoder, epochs=epochs)
+
+
 def of_training(
     *,
     data: DataSettings,

@@ -9,7 +9,7 @@ import click
 
 from harness.errors import UserError
 from harness.plan.design import make_design
-from harness.plan.hooks import profiled_hook
+from harness.plan.hooks import check_hooks
 from harness.plan.trials import expand
 from harness.spec.arms import check_arms
 from harness.spec.find import all_experiments, find_experiment
@@ -51,6 +51,6 @@ def _checked(experiment: Experiment) -> str:
     for profile in experiment.spec.profiles:
         design = make_design(experiment, profile, device="cpu")
         counts.append(f"{profile} {len(expand(design))}")
-        profiled_hook(design)
+        check_hooks(design)
     check_arms(experiment)
     return f"{experiment.name}: right; {len(experiment.claims)} claims; trials: {', '.join(counts)}"

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 QUIET = {"KINETO_LOG_LEVEL": "99", "TORCH_CPP_LOG_LEVEL": "ERROR"}
 """Read when torch is loaded; its profiler would write to standard error at each start, and of memory unknown to it."""
 TRACES = "traces"
+WAITING = "waiting until the timed trial or profile that runs on this machine now is done"
 
 
 @click.command("profile")
@@ -67,7 +68,7 @@ def profile_command(arms: tuple[str, ...], steps: int | None, detailed: bool, **
     require_ready(selection.design, [chosen.trial])
     selection.store.require_writable()
     try:
-        with alone(True):
+        with alone(True, waiting=lambda: click.echo(f"{selection.design.name}: {WAITING}", err=True)):
             _profile(selection, chosen, hook, _How(steps, detailed))
     except KeyboardInterrupt:
         click.echo(f"{selection.design.name}: interrupted; nothing of this profile was kept", err=True)

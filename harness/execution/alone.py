@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
@@ -16,11 +16,18 @@ def _path() -> Path:
 
 
 @contextlib.contextmanager
-def alone(timed: bool) -> Iterator[None]:
-    """Hold this machine's lock for timed trials within the block; the kernel frees it when a process dies."""
+def alone(timed: bool, waiting: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Hold this machine's lock for timed trials within the block; the kernel frees it when a process dies.
+
+    ``waiting`` is called where another process holds it, before it is waited for.
+    """
     if not timed:
         yield
         return
     with _path().open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield

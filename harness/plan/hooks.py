@@ -15,6 +15,8 @@ from harness.plan.design import Design
 from harness.plan.trials import Trial, canonical
 from harness.spec.signature import RUN_ARGUMENT, imported
 
+KEYS = ("operations", "ready", "profiled")
+"""Those of a spec that name such a function."""
 WITH_RUN = ("profiled",)
 """The keys under which a spec names a function that may ask for the run too."""
 
@@ -78,6 +80,18 @@ class Hook:
         except Exception as error:
             message = f"'{self._name}' fails for a trial of this plan with {type(error).__name__}: {error}"
             raise self._source.error(self._at, message) from error
+
+
+def check_hooks(design: Design) -> None:
+    """Make sure of all such functions that the spec names.
+
+    Raises:
+        UserError: one does not exist, or asks for what the trial function does not take.
+    """
+    for key in KEYS:
+        name = getattr(design.experiment.spec, key)
+        if name is not None:
+            Hook(design, key, name)
 
 
 def profiled_hook(design: Design) -> Hook | None:

@@ -119,6 +119,21 @@ def state_of(design: Design, store: Store) -> PlanState:
     return examine(design, trials, store, code, selection)
 
 
+def state_as_made(design: Design, store: Store) -> PlanState:
+    """Return the state of a design's trials in a store of another machine or commit.
+
+    It goes by the present code where any trial was finished with it, and else by the code of the newest finished one;
+    then ``code`` is not that of ``fingerprint``.
+    """
+    state = state_of(design, store)
+    stale = [entry.counted.attempt for entry in state.states if entry.status == "stale" and entry.counted]
+    if not stale or state.count("done"):
+        return state
+    code = max(stale, key=lambda attempt: attempt.id).code
+    trials, selection = _expanded(design, store, code)
+    return examine(design, trials, store, code, selection)
+
+
 def progress_of(design: Design, store: Store) -> PlanProgress:
     """Return how far a design is, from the store's index: as ``state_of`` does, without opening every attempt.
 
@@ -136,12 +151,18 @@ def progress_of(design: Design, store: Store) -> PlanProgress:
 def _planned(design: Design, store: Store) -> tuple[list[Trial], str, Selection | None]:
     """Return a design's trials as they stand now, the fingerprint of the code, and what was frozen."""
     code = fingerprint(design.function.name).digest
+    trials, selection = _expanded(design, store, code)
+    return trials, code, selection
+
+
+def _expanded(design: Design, store: Store, code: str) -> tuple[list[Trial], Selection | None]:
+    """Return a design's trials, and what was frozen for them and some code."""
     selection = None
     if design.select is not None:
         from harness.plan.selection import frozen_selection
 
         selection = frozen_selection(store, design, code)
-    return expand(design, selection.best if selection else None), code, selection
+    return expand(design, selection.best if selection else None), selection
 
 
 def examine(

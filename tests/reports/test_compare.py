@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import TRIALS, Workplace
 
+from harness.plan.design import make_design
+from harness.plan.trials import expand
+from harness.spec.load import load_experiment
+from harness.store.attempt import read_attempt, read_samples, sample_names, write_attempt
 from reports.cells import Cell, Heading, Table
 from reports.compare import agreement, side_by_side
 from reports.parts import OverviewRow
@@ -36,6 +43,13 @@ report:
         - {metric: latency_ms, label: time, unit: ms, digits: 3, published: {locator: Table 1, values: {fast: 9, slow: 100}}}
         - {metric: latency_ms, label: ratio, unit: x, digits: 2, ratio_to: fast}
 """
+
+
+def compared_on(site: Path) -> str:
+    """Return the part of a page that has both stores side by side."""
+    found = re.search(r'<section id="compared".*?</section>', (site / "index.html").read_text(), re.S)
+    assert found is not None
+    return found[0]
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +98,51 @@ def test_a_store_without_these_experiments(both: Workplace, tmp_path: Path) -> N
     found = both.harness("report", "timed.yaml", "--compare", str(tmp_path), "--out", str(tmp_path / "site"))
     assert found.status == 0, found.err
     assert "not run" in (tmp_path / "site" / "index.html").read_text()
+
+
+def test_a_store_of_another_commit_is_shown_as_it_was_made_and_says_so(both: Workplace, tmp_path: Path) -> None:
+    """The trials' code changes after the other store was made: one's own results are stale, the other's are shown."""
+    folder = both.folder
+    code = (folder / "small_trials.py").read_text()
+    try:
+        (folder / "small_trials.py").write_text(code + "\nCHANGED = True\n")
+        found = both.harness("run", "timed.yaml", "--executor", "inline", "--store", "newer", "--replicates", "2")
+        assert found.status == 0, found.err
+        made = both.harness("report", "timed.yaml", "--store", "newer", "--compare", "other", "--out", "commits")
+        assert made.status == 0, made.err
+        compared = compared_on(folder / "commits")
+        assert "made with other code than today" in compared and "not run" not in compared
+        manifest = json.loads((folder / "commits" / "manifest.json").read_text())
+        assert len(manifest["compared"]["results"][0]["trials"]) == 3 and len(manifest["results"][0]["trials"]) == 2
+        assert manifest["compared"]["results"][0]["other_code"] and not manifest["results"][0]["other_code"]
+        verified = both.harness("verify", "commits", "--store", "newer", "--compare", "other")
+        assert verified.status == 0, verified.out
+    finally:
+        (folder / "small_trials.py").write_text(code)
+
+
+def test_a_store_of_another_device_is_shown_and_says_so(both: Workplace) -> None:
+    """Trials of a GPU stand beside those of a machine without one, unless a device is asked for."""
+    here, there = both.folder / "other" / "timed" / "attempts", both.folder / "gpu" / "timed" / "attempts"
+    planned = {"cpu": {}, "cuda": {}}
+    for device, trials in planned.items():
+        design = make_design(load_experiment(both.folder / "timed.yaml"), None, device=device)
+        trials |= {trial.replicate: trial for trial in expand(design)}
+    for replicate, trial in planned["cpu"].items():
+        for folder in here.glob(f"{trial.id}/*"):
+            attempt = read_attempt(folder)
+            other = planned["cuda"][replicate]
+            assert attempt is not None and other.id != trial.id
+            samples = {name: read_samples(folder, name) for name in sample_names(folder)}
+            write_attempt(there / other.id, replace(attempt, trial=other.id, identity=other.identity), samples, None)
+    shutil.copytree(both.folder / "other" / "environments", both.folder / "gpu" / "environments")
+    found = both.harness("report", "timed.yaml", "--compare", "gpu", "--out", "devices", "--device", "cpu")
+    assert found.status == 0 and "not run" in compared_on(both.folder / "devices")
+    found = both.harness("report", "timed.yaml", "--compare", "gpu", "--out", "devices")
+    compared = compared_on(both.folder / "devices")
+    assert found.status == 0 and "not run" not in compared and "in gpu on <code>cuda</code>" in compared
+    verified = both.harness("verify", "devices", "--compare", "gpu")
+    assert verified.status == 0, verified.out
 
 
 HEADINGS = (

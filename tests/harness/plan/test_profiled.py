@@ -13,7 +13,7 @@ from support import Workplace
 from harness.errors import UserError
 from harness.execution.run import Run
 from harness.plan.design import Design, make_design
-from harness.plan.hooks import profiled_hook
+from harness.plan.hooks import KEYS, check_hooks, profiled_hook
 from harness.plan.profiled import Chosen, choose
 from harness.plan.trials import expand
 from harness.spec.load import load_experiment
@@ -42,7 +42,7 @@ def without_run(*, head: str) -> Any:
     return head
 
 
-def greedy(*, run: Any, sizes: int) -> Any:
+def greedy(*, sizes: int) -> Any:
     return {}
 
 
@@ -160,6 +160,10 @@ def test_a_function_that_cannot_be_used_is_refused_with_the_line_of_the_spec(
 ) -> None:
     with pytest.raises(UserError, match=message):
         profiled_hook(design(profiled=name))
+    for key in KEYS:
+        changes = {"profiled": None, key: name}
+        with pytest.raises(UserError, match=message.replace("profiled:", f"{key}:").replace("'profiled'", f"'{key}'")):
+            check_hooks(design(**changes))
 
 
 def test_a_function_that_fails_names_the_line_of_the_spec(design: Any) -> None:
