@@ -118,7 +118,7 @@ def measure_gpu(store: str, only: tuple[str, ...], minutes: float | None, dry_ru
     for sentence in findings(place, place / PACKING_FILE):
         click.echo(sentence)
     click.echo(f"to keep it: copy {place} to experiments/vilt/measured/NAME-OF-THE-MACHINE and commit that; "
-               "'harness report --device cuda --compare' with that folder shows it beside other results")  # fmt: skip
+               "'harness report --profile gpu --compare' with that folder shows it beside other results")  # fmt: skip
     return status
 
 

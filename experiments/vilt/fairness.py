@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.vilt.configuration import SystemConfiguration
 from experiments.vilt.lever_arms import LeverArm, prepare_arms
 from experiments.vilt.levers import Lever
-from experiments.vilt.measured import keep, measured
+from experiments.vilt.timing_records import keep, measured
 from harness.measure.settings import TimingSettings
 
 if TYPE_CHECKING:

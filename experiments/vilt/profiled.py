@@ -22,8 +22,8 @@ def profiled(*, run: Run, system: Mapping[str, SystemConfiguration], threads: in
     import torch
 
     from experiments.vilt.checks import count_all
-    from experiments.vilt.measured import probe_dtype
     from experiments.vilt.systems import build_system
+    from experiments.vilt.timing_records import probe_dtype
     from harness.measure.profiling import Profiled
 
     torch.set_num_threads(threads or run.threads or torch.get_num_threads())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.vilt.checks import agreement, check_system, count_all
 from experiments.vilt.configuration import SystemConfiguration
-from experiments.vilt.measured import keep, measured
+from experiments.vilt.timing_records import keep, measured
 from harness.measure.settings import TimingSettings
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import pytest
 
 from experiments.vilt.configuration import SystemConfiguration
 from experiments.vilt.levers import Lever, NotApplicable
-from experiments.vilt.measured import probe_dtype
 from experiments.vilt.rows import ROWS
+from experiments.vilt.timing_records import probe_dtype
 from harness.measure.settings import TimingSettings
 from harness.plan.design import make_design
 from harness.plan.trials import expand

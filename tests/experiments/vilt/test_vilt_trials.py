@@ -15,9 +15,9 @@ from experiments.vilt.batch import time_batches
 from experiments.vilt.configuration import SystemConfiguration
 from experiments.vilt.cost import count_systems
 from experiments.vilt.count import count
-from experiments.vilt.measured import measured, probe_dtype
 from experiments.vilt.speed import time_systems
 from experiments.vilt.systems import build_system
+from experiments.vilt.timing_records import measured, probe_dtype
 from harness.execution.run import Run
 from harness.measure.devices import HostDevice
 from harness.measure.probes import machine_probes
