@@ -30,7 +30,7 @@ ROUNDS = ((0.0, 40), (0.05, 20), (0.15, 6), (1.5, 3))
 
 Six have an interval that is of use; three still tell a slow-down of two on a quiet machine, and else show that they do not.
 """
-MOST_ROUNDS_OF_CHECKS = 20
+MOST_ROUNDS_OF_CHECKS = 10
 """Checks of the judging are made twenty times over, and so are short."""
 SIDES = ("ours", "rival")
 

@@ -34,6 +34,7 @@ GROUP = "The engine"
 FILES = (ATTEMPT_FILE, COMPLETE)
 ARMS = 100
 REHEARSED = 1000
+MOST_INLINE = 10_000
 """Trials of a sweep that is run before those that are timed."""
 MOST_ATTEMPTS = 10_000
 """That are written or read alone: with more it is the same again, and 'run' and 'resume' have it too."""
@@ -87,8 +88,10 @@ def empty_design(folder: Path, trials: int) -> Design:
 @pytest.mark.parametrize("executor", ["inline", "local"])
 def test_bench_run_of_empty_trials(beside: Beside, workshop: Quick, trials: int, executor: Any) -> None:
     """A whole sweep of trials that do nothing, beside two flushed files, a rename and a line in a log for each."""
-    if executor == "inline" and trials > REHEARSED and not os.environ.get("TRIALS"):
-        pytest.skip("nearly a minute, so only where TRIALS asks for it")
+    if trials > REHEARSED and not os.environ.get("TRIALS"):
+        pytest.skip("a minute, so only where TRIALS asks for it")
+    if executor == "inline" and trials > MOST_INLINE:
+        pytest.skip("a quarter of an hour; worker processes stand for it")
     few = min(trials, REHEARSED)
     what = f"run, {executor}"
     beside(

@@ -27,6 +27,7 @@ def make_pictures(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_three_pictures_are_made(reported: Workplace, tmp_path: Path) -> None:
     found = make_pictures(str(reported.folder / "site"), str(tmp_path), "--claim", "timed.ratio")
     assert found.returncode == 0, found.stderr

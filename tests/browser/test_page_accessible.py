@@ -30,7 +30,12 @@ def test_as_it_opens(page: Page) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "scheme"), [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light")], ids=["light", "dark", "phone"]
+    ("size", "scheme"),
+    [
+        pytest.param(DESKTOP, "light", id="light"),
+        pytest.param(DESKTOP, "dark", id="dark", marks=pytest.mark.slow),
+        pytest.param(PHONE, "light", id="phone", marks=pytest.mark.slow),
+    ],
 )
 def test_unfolded(opening: Open, scheme: str, size: tuple[int, int]) -> None:
     page = opening(size=size, color_scheme=scheme).page
@@ -38,7 +43,7 @@ def test_unfolded(opening: Open, scheme: str, size: tuple[int, int]) -> None:
     assert not violations(page)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_with_the_dialog_open(opening: Open, scheme: str) -> None:
     page = opening(color_scheme=scheme).page
     page.evaluate("document.querySelector('table:not(#overview) td.number a[data-trials]').click()")

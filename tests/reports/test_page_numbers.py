@@ -295,13 +295,7 @@ def verified(place: Workplace, site: Path, monkeypatch: pytest.MonkeyPatch) -> F
     return Finished(int(found.return_value), found.output, "")
 
 
-COMMON = (
-    "a number in a table",
-    "a verdict's badge",
-    "where an effect is drawn",
-    "which trials are behind a number",
-    "a file in the zip",
-)
+COMMON = ("a number in a table", "where an effect is drawn", "a file in the zip")
 """The edits that are tried every time; the others belong to the slow tests."""
 
 

@@ -283,6 +283,7 @@ def test_the_page_verifies(place: Workplace) -> None:
     assert found.status == 0, found.out[:2000] + found.err[-2000:]
 
 
+@pytest.mark.slow
 def test_nothing_breaks_where_the_terminal_knows_only_ascii(place: Workplace) -> None:
     found = place.harness("report", "everything.yaml", "failing.yaml", "--out", "again", environment={"PYTHONIOENCODING": "ascii", "LC_ALL": "C"})  # fmt: skip
     assert found.status == 0 and "Traceback" not in found.err, found.err[-2000:]

@@ -93,6 +93,9 @@ ONE_MINUTE = "max_minutes: 1, signal_seconds: 15"
 STEPS = 150
 # Slurm counts in minutes, and machines are slow now and then.
 pytestmark = pytest.mark.timeout(900)
+USUALLY_WITHOUT_ACCOUNTING = pytest.mark.parametrize(
+    "cluster", ["none", pytest.param("dbd", marks=pytest.mark.slow)], indirect=True
+)
 
 
 @dataclass
@@ -333,6 +336,7 @@ def damage_five(sweep: Sweep, following: str) -> int:
     return job
 
 
+@USUALLY_WITHOUT_ACCOUNTING
 def test_what_ends_a_task_of_a_detached_sweep_has_its_name_in_status(sweep: Sweep) -> None:
     job = damage_five(sweep, "detached")
     assert sweep.end() == (
@@ -505,6 +509,7 @@ def test_a_driver_says_how_many_trials_a_cancelled_array_has_left(sweep: Sweep, 
     assert "ends: tasks were cancelled; the same command runs the 4 trials they left" in sweep.log.read_text()
 
 
+@USUALLY_WITHOUT_ACCOUNTING
 def test_cancel_ends_the_jobs_of_its_sweep_and_no_others(make_sweep: Callable[[str], Sweep], cluster: Cluster) -> None:
     other_job = cluster.submit("--output=/dev/null", "--wrap=sleep 600")
     sweep, other_sweep = make_sweep("ends").write(2), make_sweep("other").write(1)

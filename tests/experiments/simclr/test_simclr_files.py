@@ -119,6 +119,7 @@ def test_a_folder_of_images_is_trained_on_and_evaluated_as_the_paper_does(folder
     assert 0 <= record["accuracy"] <= record["top5_accuracy"] <= 100
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_model() -> None:
     run = Run("small", threads=1)
     record = called("train_and_evaluate", run, processes=2, epochs=3)
@@ -129,6 +130,7 @@ def test_two_processes_train_one_model() -> None:
     assert again["loss"] == record["loss"] and again["accuracy"] == record["accuracy"]
 
 
+@pytest.mark.slow
 def test_two_processes_that_diverge_stop_together() -> None:
     optimiser = {"kind": "sgd", "learning_rate": 1e30, "schedule": "constant"}
     record = called("train_and_evaluate", Run("small", threads=1), processes=2, optimiser=optimiser, normalise=False)
@@ -167,6 +169,7 @@ def small_cifar_spec(where: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_cifar10_runs_on_files_in_the_true_format_up_to_a_finished_report(tmp_path: Path, in_folder: Any) -> None:
     written = true_format_files.write_cifar10(tmp_path / "data", per_batch=40, test=100)
     assert written["train"][0].shape == (200, 3, 32, 32)

@@ -144,6 +144,7 @@ def test_switches_share_weights_and_differ_all_the_same(monkeypatch: pytest.Monk
     assert arms["naive"].plain and not arms["optimised"].plain
 
 
+@pytest.mark.slow
 def test_an_arm_with_other_outputs_is_not_timed_while_the_others_are(
     monkeypatch: pytest.MonkeyPatch, shallow: None
 ) -> None:
@@ -157,6 +158,7 @@ def test_an_arm_with_other_outputs_is_not_timed_while_the_others_are(
         assert records[system, "best"]["chosen"] == "naive" and records[system, "best"]["latency_ms"] > 0
 
 
+@pytest.mark.slow
 def test_an_arm_that_cannot_be_built_is_not_timed_while_the_others_are(
     monkeypatch: pytest.MonkeyPatch, shallow: None
 ) -> None:

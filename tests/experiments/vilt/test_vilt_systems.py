@@ -83,7 +83,7 @@ def test_batches_and_scenes() -> None:
     assert survivors["identical"] == 1 and survivors["disjoint"] > 500
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("model", THOROUGH)
 def test_half_precision_stays_finite_and_close(model: str, dtype: str) -> None:
     """Every structure, on a CPU: suppression and RoIAlign stay in float32, whatever the network computes in."""

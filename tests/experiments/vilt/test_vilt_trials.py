@@ -147,6 +147,7 @@ def test_a_ceiling_is_of_the_numbers_that_a_system_computes_in() -> None:
         machine_probes(TimingSettings(probe_dtypes=("dynamic-int8",)), HostDevice())
 
 
+@pytest.mark.slow
 def test_batches_are_timed_by_the_item() -> None:
     run = Run()
     found = time_batches(run=run, system={"lean": SMALL["lean"]}, batch=3, timing=QUICK, threads=1)

@@ -87,6 +87,7 @@ def products(workplace: Workplace) -> Workplace:
     return workplace
 
 
+@pytest.mark.slow
 def test_arms_are_profiled_kept_and_shown(products: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     found = products.harness(
         "profile", "products.yaml", "--device", "cpu", "--store", "here", "--arm", "power=2", "--steps", "3"
