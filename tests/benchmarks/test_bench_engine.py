@@ -34,8 +34,9 @@ GROUP = "The engine"
 FILES = (ATTEMPT_FILE, COMPLETE)
 ARMS = 100
 REHEARSED = 1000
-MOST_INLINE = 10_000
 """Trials of a sweep that is run before those that are timed."""
+MOST_INLINE = 10_000
+"""Trials of the largest sweep in this process."""
 MOST_ATTEMPTS = 10_000
 """That are written or read alone: with more it is the same again, and 'run' and 'resume' have it too."""
 ON_DISK = 20
