@@ -37,15 +37,18 @@ class Tally:
     def seconds_left(self) -> float | None:
         """Return the time left at the pace since the first sign of progress, or what was predicted while there is none.
 
-        What came before that sign (starting workers, building models) is not part of the pace.
+        What came before that sign (starting workers, building models) is not part of the pace. A trial that begins
+        another part of its work goes back to nothing, and the pace is that of the new part.
         """
         now = time.monotonic()
+        if self.pace and self.share < self.pace[-1][1]:
+            self.pace.clear()
         if (self.within or self.finished) and (not self.pace or self.pace[-1][1] != self.share):
             self.pace.append((now, self.share))
         if len(self.pace) < 2:
             return max(0.0, self.predicted - (now - self.started)) if self.predicted else None
         (first, before), (last, share) = self.pace[0], self.pace[-1]
-        return max(0.0, (1 - share) * (last - first) / max(share - before, 1e-9) - (now - last))
+        return max(0.0, (1 - share) * (last - first) / (share - before) - (now - last))
 
     def line(self) -> str:
         """Return done of total, failures, running and time left, as one line of text."""
