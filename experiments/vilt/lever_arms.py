@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LeverArm", "prepare_arms"]
 
+GIVEN_UP_TIMES, GIVEN_UP_SECONDS = 3.0, 1.0
+"""An arm whose first request takes more than so many times that of the naive one, and so long, is no candidate."""
 SWITCHES = ("onednn", "tf32")
 """Fields that are set for each request: systems that differ in these alone share their weights."""
 
@@ -112,6 +114,18 @@ def _arm(workshop: _Workshop, name: str, key: str, configuration: SystemConfigur
     return _compared(workshop, name, key, system, checked)
 
 
+def _hopeless(configuration: SystemConfiguration, checked: Checked, reference: Checked) -> str:
+    """Say why an arm need not be timed: its first request, the naive one's own first one for a measure, took too long.
+
+    Without such a rule 16 bits on a processor that has no instructions for them take most of the time of a trial. What
+    is compiled or recorded in its first request is never given up.
+    """
+    own, naive = (float(one.record["first_pass_seconds"]) for one in (checked, reference))
+    if configuration.compile or configuration.graphs or own < GIVEN_UP_SECONDS or own <= GIVEN_UP_TIMES * naive:
+        return ""
+    return f"its first request took {own:.1f} s, {own / naive:.1f} times the naive one's; it was not timed further."
+
+
 def _compared(workshop: _Workshop, name: str, key: str, system: System, checked: Checked) -> LeverArm:
     """Admit a system to the timing if its checks passed and its outputs are the reference's."""
     label = system.label
@@ -127,4 +141,7 @@ def _compared(workshop: _Workshop, name: str, key: str, system: System, checked:
     }
     if not found.agree:
         return LeverArm(name, key, workshop.count, compared | {"reason": f"{label}: {found.reason}"})
+    reason = _hopeless(system.configuration, checked, workshop.checked)
+    if reason:
+        return LeverArm(name, key, workshop.count, compared | {"reason": f"{label}: {reason}"})
     return LeverArm(name, key, workshop.count, dict(checked.record) | compared, system)

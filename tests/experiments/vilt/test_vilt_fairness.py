@@ -13,6 +13,7 @@ import torch
 from pydantic import ValidationError
 
 from experiments.vilt import fairness, lever_arms
+from experiments.vilt.checks import Checked
 from experiments.vilt.configuration import SystemConfiguration
 from experiments.vilt.fairness import time_levers
 from experiments.vilt.levers import Lever, NotApplicable
@@ -156,6 +157,19 @@ def test_an_arm_with_other_outputs_is_not_timed_while_the_others_are(
         assert "differs by" in record["reason"] and "latency_ms" not in record
         assert not any(key.startswith("gate_") for key in record), "a lever that fails spoils no claim"
         assert records[system, "best"]["chosen"] == "naive" and records[system, "best"]["latency_ms"] > 0
+
+
+def test_an_arm_whose_first_request_takes_far_longer_is_given_up_and_says_so() -> None:
+    def first(seconds: float) -> Checked:
+        return Checked({"first_pass_seconds": seconds}, None)
+
+    plain, compiled = SystemConfiguration(model="vilt-b32"), SystemConfiguration(model="vilt-b32", compile=True)
+    assert lever_arms._hopeless(plain, first(6.1), first(2.0)) == (
+        "its first request took 6.1 s, 3.0 times the naive one's; it was not timed further."
+    )
+    assert lever_arms._hopeless(plain, first(5.9), first(2.0)) == "", "a cold first request says no more than that"
+    assert lever_arms._hopeless(plain, first(0.9), first(0.1)) == "", "where little is saved every arm is timed"
+    assert lever_arms._hopeless(compiled, first(60.0), first(2.0)) == "", "its first request compiles"
 
 
 @pytest.mark.slow
