@@ -95,9 +95,9 @@ profile-vilt: $(VENV)/installed
 tensorboard: $(VENV)/installed
 	@$(BIN)/harness tensorboard $(if $(PORT),--port $(PORT)) $(if $(STORE),--store $(STORE))
 
-# Three processes for two cores, since a third of the time is waiting; a file each at a time: modules share what fixtures made.
+# Two processes, a file of tests each at a time: modules share what their fixtures made. Slow tests mostly wait.
 test: $(VENV)/installed-test
-	@$(BIN)/python -m pytest --quiet --benchmark-disable --numprocesses 3 --dist loadfile
+	@$(BIN)/python -m pytest --quiet --benchmark-disable --numprocesses 2 --dist loadfile
 
 test-slow: $(VENV)/installed-test
 	@$(BIN)/python -m pytest --quiet -m slow --numprocesses 3 --dist load --timeout 1800 $(TESTS)
