@@ -191,9 +191,7 @@ def unfit(data: Data) -> str:
         return ""
     units = sum(len(group) for group in data.groups)
     if units < MINIMUM_ROUNDS:
-        return (
-            f"{units} rounds are left after those in which the machine was busy; at least {MINIMUM_ROUNDS} are needed"
-        )
+        return f"the rounds in which the machine was not busy number {units}; at least {MINIMUM_ROUNDS} are needed"
     if not all(numpy.isfinite(group).all() for group in data.groups):
         return "a round has a time of zero, or lacks one of the stages"
     return ""
