@@ -42,7 +42,11 @@ def without_run(*, head: str) -> Any:
     return head
 
 
-def greedy(*, sizes: int) -> Any:
+def greedy(*, run: Any, sizes: int) -> Any:
+    return {}
+
+
+def grasping(*, sizes: int) -> Any:
     return {}
 
 
@@ -152,7 +156,7 @@ def test_the_function_is_given_the_run_and_the_arms_that_were_asked_for(design: 
     [
         ("profiled_trials:amrs", r"spec\.yaml:\d+: profiled: function 'profiled' .*has no such function.*'arms'"),
         ("profiled_trails:arms", r"spec\.yaml:\d+: profiled: .*there is no module 'profiled_trails'"),
-        ("profiled_trials:greedy", r"asks for 'sizes', which the trial function does not take; did you mean 'size'"),
+        ("profiled_trials:grasping", r"asks for 'sizes', which the trial function does not take; did you mean 'size'"),
     ],
 )
 def test_a_function_that_cannot_be_used_is_refused_with_the_line_of_the_spec(
@@ -164,6 +168,15 @@ def test_a_function_that_cannot_be_used_is_refused_with_the_line_of_the_spec(
         changes = {"profiled": None, key: name}
         with pytest.raises(UserError, match=message.replace("profiled:", f"{key}:").replace("'profiled'", f"'{key}'")):
             check_hooks(design(**changes))
+
+
+def test_a_function_that_makes_arms_may_ask_for_the_run_and_for_nothing_else_unknown(design: Any) -> None:
+    with pytest.raises(
+        UserError, match=r"asks for 'sizes', which the trial function does not take; did you mean 'size'"
+    ):
+        profiled_hook(design(profiled="profiled_trials:greedy"))
+    with pytest.raises(UserError, match=r"operations: 'profiled_trials:greedy' asks for 'run', which"):
+        check_hooks(design(profiled=None, operations="profiled_trials:greedy"))
 
 
 def test_a_function_that_fails_names_the_line_of_the_spec(design: Any) -> None:
