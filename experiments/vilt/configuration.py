@@ -31,12 +31,13 @@ Implementation = Literal["naive", "optimised", "floor"]
 DataType = Literal["float32", "bfloat16", "float16"]
 MemoryFormat = Literal["contiguous", "channels-last"]
 Quantisation = Literal["none", "dynamic-int8", "static-int8"]
+LinearLibrary = Literal["blas", "onednn"]
 Scene = Literal["realistic", "disjoint", "identical"]
 
 VILT_PATCH = 32
 VILT_TEXT_POSITIONS = 40  # max_position_embeddings of every released ViLT checkpoint
 BERT_TEXT_POSITIONS = 512
-COUNTED = ("proposals", "regions", "text_tokens", "batch")  # a bare number says nothing in a label
+NAMED = ("proposals", "regions", "text_tokens", "batch", "linear_library")  # a bare value says nothing in a label
 SWITCHES = {"onednn": "without oneDNN", "compile": "compiled", "graphs": "CUDA graphs", "tf32": "TF32"}
 PLAIN = {
     "implementation": "naive",
@@ -44,6 +45,7 @@ PLAIN = {
     "compile": False,
     "onednn": True,
     "memory_format": None,
+    "linear_library": "blas",
     "quantise": "none",
     "graphs": False,
     "tf32": False,
@@ -64,7 +66,8 @@ class SystemConfiguration(BaseModel):
 
     Levers, which change how a system computes and not what: ``dtype`` of weights and activations; ``compile``
     the dense parts with ``torch.compile``; ``onednn`` on a CPU; ``memory_format`` (None: contiguous where naive,
-    channels-last where optimised and convolutional); ``quantise``: ``dynamic-int8`` rounds the weights of linear
+    channels-last where optimised and convolutional); ``linear_library``: what multiplies in float32 linear layers on a
+    CPU, the BLAS that torch was built with or oneDNN; ``quantise``: ``dynamic-int8`` rounds the weights of linear
     layers, and what they read in every call, to 8 bits, ``static-int8`` convolutions too, with scales fixed
     beforehand on the request itself; ``graphs``: everything of fixed shape is replayed from CUDA graphs;
     ``tf32``: float32 products and convolutions of a GPU in TF32, which is off otherwise.
@@ -87,6 +90,7 @@ class SystemConfiguration(BaseModel):
     weights: str | None = None
     onednn: bool = True
     memory_format: MemoryFormat | None = None
+    linear_library: LinearLibrary = "blas"
     quantise: Quantisation = "none"
     graphs: bool = False
     tf32: bool = False
@@ -139,6 +143,8 @@ class SystemConfiguration(BaseModel):
             raise ValueError("implementation 'floor' cannot be quantised: it has no outputs to compare.")
         if self.quantise == "static-int8":
             self._static_int8_makes_sense()
+        if self.linear_library == "onednn":
+            self._onednn_linear_makes_sense()
         if self.graphs and self.implementation != "optimised":
             raise ValueError(f"graphs need implementation 'optimised', not {self.implementation!r}.")
         if self.graphs and (self.compile or self.quantise != "none"):
@@ -148,6 +154,15 @@ class SystemConfiguration(BaseModel):
             other = f"dtype {self.dtype}" if self.dtype != "float32" else f"quantise {self.quantise!r}"
             raise ValueError(f"tf32 is about float32 and cannot go with {other}.")
         return self
+
+    def _onednn_linear_makes_sense(self) -> None:
+        if self.dtype != "float32" or self.quantise != "none":
+            other = f"dtype {self.dtype}" if self.dtype != "float32" else f"quantise {self.quantise!r}"
+            raise ValueError(f"linear_library 'onednn' is about float32 and cannot go with {other}.")
+        if self.implementation != "optimised" or self.compile or self.graphs or not self.onednn:
+            raise ValueError(
+                "linear_library 'onednn' needs implementation 'optimised' and onednn, and no compile and no graphs."
+            )
 
     def _static_int8_makes_sense(self) -> None:
         if self.row.embedding == "linear":
@@ -243,5 +258,5 @@ class SystemConfiguration(BaseModel):
             if name in SWITCHES:
                 changed.append(SWITCHES[name])
             else:
-                changed.append(f"{name.replace('_', ' ')} {value}" if name in COUNTED else str(value))
+                changed.append(f"{name.replace('_', ' ')} {value}" if name in NAMED else str(value))
         return self.row.label + (f" ({', '.join(changed)})" if changed else "")

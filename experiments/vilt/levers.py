@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from experiments.vilt.configuration import (
     DataType,
     Implementation,
+    LinearLibrary,
     MemoryFormat,
     Quantisation,
     Suppression,
@@ -41,6 +42,7 @@ class Lever(BaseModel):
     compile: bool | None = None
     onednn: bool | None = None
     memory_format: MemoryFormat | None = None
+    linear_library: LinearLibrary | None = None
     quantise: Quantisation | None = None
     graphs: bool | None = None
     tf32: bool | None = None

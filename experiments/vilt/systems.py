@@ -13,6 +13,7 @@ from baselines.fusion import Fusion, LxmertFusion, SingleStream, VisualBertFusio
 from baselines.graphs import Capture, Graphs, capture_on_cuda
 from baselines.grid import GridModel
 from baselines.marks import Mark, no_mark
+from baselines.onednn_linear import use_onednn_linear
 from baselines.optimise import CHUNK, DEVICE_CHUNK, lay_out, optimise_detector, optimise_fusion, optimise_grid
 from baselines.quantise import quantise_convolutions, quantise_linear
 from baselines.region import RegionModel
@@ -115,11 +116,7 @@ class System:
         return Facts(facts, pooled.clone())
 
     def _run(self, mark: Mark) -> tuple[torch.Tensor, Any]:
-        wanted, device = self.configuration, self.inputs.pixels.device.type
-        switches = (
-            onednn(wanted.onednn) if device == "cpu" else tf32(wanted.tf32) if device == "cuda" else nullcontext()
-        )
-        with torch.inference_mode(), switches:
+        with torch.inference_mode(), self._switches():
             return cast(tuple[torch.Tensor, Any], self.model(self.inputs.pixels, self.inputs.tokens, mark))
 
     def _switches(self) -> AbstractContextManager[None]:
@@ -159,6 +156,10 @@ def build_system(
             system = _grid_system(configuration, place)
         else:
             system = _region_system(configuration, place, seed)
+    if configuration.linear_library == "onednn":
+        if place.type != "cpu":
+            raise StructureError(f"oneDNN is for CPUs: {configuration.label} cannot run on {place.type}.")
+        use_onednn_linear(system.model)
     if configuration.quantise != "none":
         _quantise(system)
     if configuration.compile:

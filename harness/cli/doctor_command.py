@@ -103,7 +103,8 @@ def _probes() -> list[str]:
     for probe in probes:
         rates = sorted(readings[probe.name])
         middle, best = rates[len(rates) // 2], rates[-1]
-        click.echo(f"{probe.name:16} best {best:.0f}, median {middle:.0f} {probe.unit}")
+        by = f" (by {probe.library})" if probe.library else ""
+        click.echo(f"{probe.name:16} best {best:.0f}, median {middle:.0f} {probe.unit}{by}")
         if middle < SPREAD * best:
             advice.append(f"the rate of '{probe.name}' swings: its median is {middle / best:.0%} of its best")
     if load.foreign_share is not None:

@@ -64,14 +64,15 @@ def _room(record: Mapping[str, Any], ceiling: float | None) -> str:
     """Say how near the counted operations come to the machine's own product, and what is left to win."""
     if ceiling is None:
         return ""
+    work = f"The step's {float(record['gflop']):.3g} GFLOP run at {percent(ceiling)} of the rate"
+    product = "of this machine's own matrix product"
     if ceiling >= 1:
-        room = "there is nothing to save"
-    elif ceiling < NEGLIGIBLE:
+        return f"{work} {product}, which is no ceiling here: what could be saved is not known."
+    if ceiling < NEGLIGIBLE:
         room = "faster software for the same operations could save nearly all of it"
     else:
         room = f"faster software for the same operations could save at most {percent(1 - ceiling)}"
-    work = f"The step's {float(record['gflop']):.3g} GFLOP run at {percent(ceiling)} of the rate"
-    return f"{work} of this machine's own matrix product: by that measure {room}."
+    return f"{work} {product}: by that measure {room}."
 
 
 def _bound_sentence(

@@ -58,6 +58,16 @@ def test_the_eleven_rows_are_the_models() -> None:
             {"model": "vilt-b32", "graphs": True, "implementation": "optimised", "quantise": "dynamic-int8"},
             "cannot go with quantise 'dynamic-int8'",
         ),
+        ({"model": "vilt-b32", "linear_library": "onednn"}, "needs implementation 'optimised' and onednn"),
+        (
+            {"model": "vilt-b32", "linear_library": "onednn", "implementation": "optimised", "onednn": False},
+            "needs implementation 'optimised' and onednn",
+        ),
+        (
+            {"model": "vilt-b32", "linear_library": "onednn", "implementation": "optimised", "dtype": "bfloat16"},
+            "cannot go with dtype bfloat16",
+        ),
+        ({"model": "vilt-b32", "linear_library": "mkl"}, "Input should be"),
         ({"model": "vilt-b32", "tf32": True, "dtype": "float16"}, "tf32 is about float32"),
         ({"model": "vilt-b32", "tf32": True, "quantise": "dynamic-int8"}, "tf32 is about float32"),
         ({"model": "vilt-b32", "memory_format": "channels-first"}, "Input should be"),
@@ -93,6 +103,8 @@ def test_levers_change_how_it_computes_and_leave_what_it_is() -> None:
     assert changed.reference == plain == plain.reference and changed != plain
     assert plain.keeps_float32 and not changed.keeps_float32
     assert SystemConfiguration(model="vilt-b32", implementation="optimised", graphs=True).keeps_float32
+    library = SystemConfiguration(model="vilt-b32", implementation="optimised", linear_library="onednn")
+    assert library.keeps_float32 and library.reference == SystemConfiguration(model="vilt-b32")
     for coarse in ({"dtype": "bfloat16"}, {"quantise": "dynamic-int8"}):
         assert not SystemConfiguration(model="vilt-b32", **coarse).keeps_float32  # type: ignore[arg-type]
 
@@ -127,3 +139,5 @@ def test_labels_tell_what_differs() -> None:
     fast = SystemConfiguration(model="vilt-b32", implementation="optimised", graphs=True, tf32=True, onednn=False)
     assert fast.label == "ViLT-B/32 (optimised, without oneDNN, CUDA graphs, TF32)"
     assert SystemConfiguration(model="vilt-b32", quantise="dynamic-int8").label == "ViLT-B/32 (dynamic-int8)"
+    library = SystemConfiguration(model="vilt-b32", implementation="optimised", linear_library="onednn")
+    assert library.label == "ViLT-B/32 (optimised, linear library onednn)"

@@ -30,6 +30,7 @@ LEVERS = {
     "naive": Lever(),
     "optimised": Lever(implementation="optimised"),
     "without-onednn": Lever(implementation="optimised", onednn=False),
+    "onednn-linear": Lever(implementation="optimised", linear_library="onednn"),
     "bfloat16": Lever(implementation="optimised", dtype="bfloat16"),
     "graphs": Lever(implementation="optimised", graphs=True),
     "static": Lever(implementation="optimised", quantise="static-int8"),

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from graphs_on_host import HostCapture
+from torch import nn
 
 from baselines.detector import RegionDetector
 from baselines.errors import StructureError, WeightsError
@@ -180,6 +181,20 @@ def test_switches_hold_for_a_request_and_no_longer() -> None:
     with_it(lambda stage: seen.append(torch.backends.mkldnn.enabled))
     assert seen[3:] == [True] * 3 and with_it.model is system.model
     torch.testing.assert_close(with_it(), system(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", ["vilt-b32", pytest.param("uniter-base", marks=pytest.mark.slow)])
+def test_onednn_may_compute_linear_layers_too(model: str) -> None:
+    plain = build_system(small(model, implementation="optimised"), seed=4)
+    library = build_system(small(model, implementation="optimised", linear_library="onednn"), seed=4)
+    assert not any(type(module) is nn.Linear for module in library.model.modules())
+    assert library.parameters_by_component() == plain.parameters_by_component()
+    torch.testing.assert_close(library.check().output, plain(), rtol=1e-5, atol=1e-5)
+
+
+def test_onednn_is_for_cpus() -> None:
+    with pytest.raises(StructureError, match=r"^oneDNN is for CPUs: .*linear library onednn\) cannot run on meta\.$"):
+        build_system(small("vilt-b32", implementation="optimised", linear_library="onednn"), device="meta")
 
 
 @pytest.mark.parametrize("model", ["vilt-b32", pytest.param("uniter-base", marks=pytest.mark.slow)])

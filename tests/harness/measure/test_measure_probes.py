@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from measure_fakes import MILLISECOND, FakeClock
 
 from harness.measure.devices import HostDevice
-from harness.measure.probes import WorkProbe, calibrated, copy_probe, machine_probes, matmul_probe
+from harness.measure.probes import WorkProbe, calibrated, copy_probe, machine_probes, matmul_probe, onednn_product
 from harness.measure.settings import TimingSettings
 
 
@@ -59,6 +61,33 @@ def test_probes_work_inside_and_outside_of_inference_mode_and_draw_no_random_num
         assert outside.measure() > 0
     assert inside.measure() > 0
     assert torch.equal(state, torch.random.get_rng_state())
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+@given(rows=st.integers(1, 40), inside=st.integers(1, 40), columns=st.integers(1, 40), seed=st.integers(0, 2**31))
+def test_a_convolution_of_one_pixel_is_the_product(rows: int, inside: int, columns: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    left, right = torch.rand(rows, inside, generator=generator), torch.rand(inside, columns, generator=generator)
+    found = onednn_product(left, right)()
+    assert found.shape == (1, columns, 1, rows)
+    torch.testing.assert_close(found[0, :, 0].T, left @ right)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+@pytest.mark.parametrize("faster", ["BLAS", "oneDNN"])
+def test_the_faster_library_is_the_ceiling(faster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = {faster: 0.001}
+    monkeypatch.setattr(WorkProbe, "fastest_seconds", lambda probe: seconds.get(probe.library, 0.002))
+    probe = matmul_probe("float32", HostDevice(), 0.01, size=32)
+    assert probe.library == faster and probe.repetitions == 10
+    with torch.profiler.profile() as seen:
+        probe.measure()
+    names = {event.key for event in seen.key_averages()}
+    assert ("aten::mm" in names, "aten::conv2d" in names) == (faster == "BLAS", faster == "oneDNN")
+
+
+def test_other_numbers_leave_no_choice() -> None:
+    assert matmul_probe("bfloat16", HostDevice(), 0.001, size=32).library == ""
 
 
 @pytest.mark.parametrize("dtype", ["float31", "int32", "nn"])

@@ -108,7 +108,7 @@ def test_the_figures_of_a_usual_profile() -> None:
         ({"gflop": 0.006}, "memory-bound", "run at 9 % of the machine's own product, less than 25 %"),
         ({"gflop": None}, "compute-bound", "89 % of the work is products"),
         ({"ceiling_gflops": None}, "compute-bound", "89 % of the work is products"),
-        ({"gflop": 0.09}, "compute-bound", "by that measure there is nothing to save"),
+        ({"gflop": 0.09}, "compute-bound", "which is no ceiling here: what could be saved is not known"),
         ({"gflop": 1e-6}, "memory-bound", "could save nearly all of it"),
     ],
 )
