@@ -97,7 +97,7 @@ tensorboard: $(VENV)/installed
 
 # Two processes, a file of tests each at a time: modules share what their fixtures made. Slow tests mostly wait.
 test: $(VENV)/installed-test
-	@$(BIN)/python -m pytest --quiet --benchmark-disable --numprocesses 2 --dist loadfile
+	@$(BIN)/python -m pytest --quiet --benchmark-disable --numprocesses 3 --dist loadfile
 
 test-slow: $(VENV)/installed-test
 	@$(BIN)/python -m pytest --quiet -m slow --numprocesses 3 --dist load --timeout 1800 $(TESTS)

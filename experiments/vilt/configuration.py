@@ -67,9 +67,10 @@ class SystemConfiguration(BaseModel):
     Levers, which change how a system computes and not what: ``dtype`` of weights and activations; ``compile``
     the dense parts with ``torch.compile``; ``onednn`` on a CPU; ``memory_format`` (None: contiguous where naive,
     channels-last where optimised and convolutional); ``linear_library``: what multiplies in float32 linear layers on a
-    CPU, the BLAS that torch was built with or oneDNN; ``quantise``: ``dynamic-int8`` rounds the weights of linear
-    layers, and what they read in every call, to 8 bits, ``static-int8`` convolutions too, with scales fixed
-    beforehand on the request itself; ``graphs``: everything of fixed shape is replayed from CUDA graphs;
+    CPU, the BLAS that torch was built with or oneDNN (a GPU has its own, as with ``onednn``); ``quantise``:
+    ``dynamic-int8`` rounds the weights of linear layers, and what they read in every call, to 8 bits, ``static-int8``
+    convolutions too, with scales fixed beforehand on the request itself; ``graphs``: everything of fixed shape is
+    replayed from CUDA graphs;
     ``tf32``: float32 products and convolutions of a GPU in TF32, which is off otherwise.
     """
 

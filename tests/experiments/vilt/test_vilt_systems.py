@@ -193,8 +193,8 @@ def test_onednn_may_compute_linear_layers_too(model: str) -> None:
 
 
 def test_onednn_is_for_cpus() -> None:
-    with pytest.raises(StructureError, match=r"^oneDNN is for CPUs: .*linear library onednn\) cannot run on meta\.$"):
-        build_system(small("vilt-b32", implementation="optimised", linear_library="onednn"), device="meta")
+    elsewhere = build_system(small("vilt-b32", implementation="optimised", linear_library="onednn"), device="meta")
+    assert any(type(module) is nn.Linear for module in elsewhere.model.modules())
 
 
 @pytest.mark.parametrize("model", ["vilt-b32", pytest.param("uniter-base", marks=pytest.mark.slow)])
