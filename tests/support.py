@@ -26,7 +26,10 @@ def draw(*, run: Any, index: int = 0, alpha: float = 1.0, label: str = "") -> di
     return {"value": float(run.stream("init").numpy.random()) + alpha * index}
 
 
-def slow(*, run: Any, index: int, seconds: float = 0.01) -> dict[str, Any]:
+def slow(*, run: Any, index: int, seconds: float = 0.01, gate: str = "") -> dict[str, Any]:
+    """The tenth and all later ones stand before a gate, a file, until it is there."""
+    while gate and index >= 9 and not os.path.exists(gate):
+        time.sleep(0.02)
     time.sleep(seconds)
     return {"value": float(index)}
 

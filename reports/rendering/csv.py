@@ -56,7 +56,9 @@ def harmless(text: str) -> str:
 def _names(heading: Heading, interval: bool) -> Iterator[str]:
     unit = f" ({heading.unit})" if heading.unit else ""
     for part in ("", " low", " high") if interval else ("",):
-        yield harmless(f"{heading.label}{part}{unit}")
+        name = harmless(f"{heading.label}{part}{unit}")
+        # A line of nothing but white space is none to whoever reads it; one of nothing is written with its quotes.
+        yield name if name.strip() else ""
 
 
 def _unique(names: list[str]) -> list[str]:

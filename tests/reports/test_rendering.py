@@ -279,6 +279,8 @@ def read(text: str) -> pandas.DataFrame:
 
 @given(tables())
 @example(Table("", "", [Heading("a"), Heading("a"), Heading("a 2")], []))
+@example(Table("", "", [Heading("\t")], [[Cell(1.5)]]))
+@example(Table("", "", [Heading("\t")], []))
 def test_csv_read_back_has_every_number_exactly(table: Table) -> None:
     found = read(table_csv(table))
     assert len(set(found.columns)) == len(found.columns) and len(found) == len(table.rows)

@@ -157,7 +157,8 @@ def wait_for(workplace: Workplace, count: int) -> None:
 
 
 def test_ctrl_c_keeps_what_is_finished_and_the_next_run_goes_on(workplace: Workplace) -> None:
-    write(workplace, "slow", 40, "seconds: 0.1")
+    gate = workplace.folder / "gate"
+    write(workplace, "slow", 40, f"gate: {gate}")
     driver = start(workplace)
     wait_for(workplace, 5)
     # A terminal sends the signal to every process of the foreground.
@@ -167,6 +168,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_next_run_goes_on(workplace: Workp
     assert b"interrupted; the same command goes on where it stopped" in err and b"Traceback" not in err
     finished = {path.name for path in attempts(workplace)}
     assert 5 <= len(finished) < 40
+    gate.touch()
     assert workplace.harness("run", "sweep.yaml").status == 0
     assert finished <= {path.name for path in attempts(workplace)}
     assert len(attempts(workplace)) == 40
