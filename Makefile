@@ -95,7 +95,7 @@ profile-vilt: $(VENV)/installed
 tensorboard: $(VENV)/installed
 	@$(BIN)/harness tensorboard $(if $(PORT),--port $(PORT)) $(if $(STORE),--store $(STORE))
 
-# Two processes, a file of tests each at a time: modules share what their fixtures made. Slow tests mostly wait.
+# Three processes, as tests often wait. A file of tests each at a time: modules share what their fixtures made.
 test: $(VENV)/installed-test
 	@$(BIN)/python -m pytest --quiet --benchmark-disable --numprocesses 3 --dist loadfile
 

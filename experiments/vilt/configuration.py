@@ -70,8 +70,7 @@ class SystemConfiguration(BaseModel):
     CPU, the BLAS that torch was built with or oneDNN (a GPU has its own, as with ``onednn``); ``quantise``:
     ``dynamic-int8`` rounds the weights of linear layers, and what they read in every call, to 8 bits, ``static-int8``
     convolutions too, with scales fixed beforehand on the request itself; ``graphs``: everything of fixed shape is
-    replayed from CUDA graphs;
-    ``tf32``: float32 products and convolutions of a GPU in TF32, which is off otherwise.
+    replayed from CUDA graphs; ``tf32``: float32 products and convolutions of a GPU in TF32, which is off otherwise.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -151,15 +150,17 @@ class SystemConfiguration(BaseModel):
         if self.graphs and (self.compile or self.quantise != "none"):
             other = "compile" if self.compile else f"quantise {self.quantise!r}"
             raise ValueError(f"graphs cannot go with {other}: only what runs eagerly is captured.")
-        if self.tf32 and (self.dtype != "float32" or self.quantise != "none"):
-            other = f"dtype {self.dtype}" if self.dtype != "float32" else f"quantise {self.quantise!r}"
-            raise ValueError(f"tf32 is about float32 and cannot go with {other}.")
+        if self.tf32:
+            self._is_of_float32("tf32")
         return self
 
-    def _onednn_linear_makes_sense(self) -> None:
+    def _is_of_float32(self, lever: str) -> None:
         if self.dtype != "float32" or self.quantise != "none":
             other = f"dtype {self.dtype}" if self.dtype != "float32" else f"quantise {self.quantise!r}"
-            raise ValueError(f"linear_library 'onednn' is about float32 and cannot go with {other}.")
+            raise ValueError(f"{lever} is about float32 and cannot go with {other}.")
+
+    def _onednn_linear_makes_sense(self) -> None:
+        self._is_of_float32("linear_library 'onednn'")
         if self.implementation != "optimised" or self.compile or self.graphs or not self.onednn:
             raise ValueError(
                 "linear_library 'onednn' needs implementation 'optimised' and onednn, and no compile and no graphs."
